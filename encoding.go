@@ -1,0 +1,326 @@
+package apikey
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// The stored form of a record, version 1. Numbers are unsigned varints
+// (encoding/binary) in their shortest form, strings a length and their bytes,
+// lists a count and their items, times microseconds since 1970 with 0 for none.
+//
+//	byte    form     the version that wrote it
+//	byte    oldest   the oldest version that may read it
+//	uint16  offset of the public part, big-endian
+//	private part:
+//	  RevokedAt HeldAt DisabledAt ExpiresAt NotBefore
+//	  list of secrets: N, kind, pepper version, digest, NotAfter, EndedAt
+//	  Alias
+//	public part:
+//	  ID Owner Version Environment, list of permissions, Name
+//	  list of metadata: key, value; keys ascending
+//	  Description CreatedBy CreatedAt
+//	  for each secret: Prefix, CreatedAt
+//	  list of limits: Name, N, Per in ns, Burst, Until
+//	  whatever a later version adds
+//
+// What a check needs stands first, so that it lies in one or two cache lines.
+// The public part is apart so that a Principal can share it without reaching a
+// digest. A later version that adds a field which older ones may ignore appends
+// it: they carry it along unread. One that they must not ignore raises oldest:
+// they fail closed.
+const (
+	recordForm = 1
+	headerLen  = 4
+	maxSecrets = 2
+)
+
+// document is a record taken apart.
+type document struct {
+	key          Key
+	digests      []Digest // one for each of key.Secrets
+	form, oldest byte
+	extra        string // what a later version added
+}
+
+// record encodes d. Its errors are [ErrInvalid].
+func (d *document) record() (*Record, error) {
+	if err := d.check(); err != nil {
+		return nil, err
+	}
+	b := make([]byte, headerLen, 256)
+	b[0], b[1] = max(d.form, recordForm), max(d.oldest, recordForm)
+	k := &d.key
+	for _, t := range [...]time.Time{k.RevokedAt, k.HeldAt, k.DisabledAt, k.ExpiresAt, k.NotBefore} {
+		b = appendTime(b, t)
+	}
+	b = binary.AppendUvarint(b, uint64(len(k.Secrets)))
+	for i, s := range k.Secrets {
+		g := d.digests[i]
+		b = binary.AppendUvarint(b, uint64(s.N))
+		b = binary.AppendUvarint(b, uint64(g.kind))
+		b = binary.AppendUvarint(b, uint64(g.pepper))
+		b = appendString(b, g.sum())
+		b = appendTime(b, s.NotAfter)
+		b = appendTime(b, s.EndedAt)
+	}
+	b = appendString(b, k.Alias)
+	binary.BigEndian.PutUint16(b[2:], uint16(len(b)))
+	return newRecord(string(d.appendPublic(b))), nil
+}
+
+func (d *document) appendPublic(b []byte) []byte {
+	k := &d.key
+	b = appendString(b, k.ID)
+	b = appendString(b, k.Owner)
+	b = binary.AppendUvarint(b, uint64(k.Version))
+	b = appendString(b, k.Environment)
+	b = binary.AppendUvarint(b, uint64(len(k.Permissions)))
+	for _, p := range k.Permissions {
+		b = appendString(b, string(p))
+	}
+	b = appendString(b, k.Name)
+	b = binary.AppendUvarint(b, uint64(len(k.Metadata)))
+	for _, name := range slices.Sorted(maps.Keys(k.Metadata)) {
+		b = appendString(b, name)
+		b = appendString(b, k.Metadata[name])
+	}
+	b = appendString(b, k.Description)
+	b = appendString(b, k.CreatedBy)
+	b = appendTime(b, k.CreatedAt)
+	for _, s := range k.Secrets {
+		b = appendString(b, s.Prefix)
+		b = appendTime(b, s.CreatedAt)
+	}
+	b = binary.AppendUvarint(b, uint64(len(k.Limits)))
+	for _, l := range k.Limits {
+		b = appendString(b, l.Name)
+		b = binary.AppendUvarint(b, uint64(l.N))
+		b = binary.AppendUvarint(b, uint64(l.Per))
+		b = binary.AppendUvarint(b, uint64(l.Burst))
+		b = appendTime(b, l.Until)
+	}
+	return append(b, d.extra...)
+}
+
+// check is what the stored form needs to be read back equal.
+func (d *document) check() error {
+	k := &d.key
+	var f faults
+	if !validID(k.ID) {
+		f.add("ID", "must be %d to %d base62 characters", minIDLen, maxIDLen)
+	}
+	if !validOwner(k.Owner) {
+		f.add("Owner", "must be 1 to %d bytes of UTF-8 without control characters", maxOwner)
+	}
+	if k.Version < 1 {
+		f.add("Version", "must be 1 or more")
+	}
+	if len(k.Alias) > maxAlias {
+		f.add("Alias", "must be at most %d bytes", maxAlias)
+	}
+	if len(k.Secrets) < 1 || len(k.Secrets) > maxSecrets || len(d.digests) != len(k.Secrets) {
+		f.add("Secrets", "must be one or two, each with a digest")
+		return f.err()
+	}
+	for i, g := range d.digests {
+		if g.IsZero() || len(g.sum()) != sha256.Size {
+			f.add(fmt.Sprintf("Secrets[%d]", i), "has no digest")
+		}
+	}
+	times := []time.Time{k.RevokedAt, k.HeldAt, k.DisabledAt, k.ExpiresAt, k.NotBefore, k.CreatedAt}
+	for _, s := range k.Secrets {
+		times = append(times, s.NotAfter, s.EndedAt, s.CreatedAt)
+	}
+	for i := range k.Limits {
+		if l := &k.Limits[i]; l.N < 0 || l.Per < 0 || l.Burst < 0 {
+			f.add(fmt.Sprintf("Limits[%d]", i), "must not be negative")
+		}
+		times = append(times, k.Limits[i].Until)
+	}
+	for _, t := range times {
+		if !validTime(t) {
+			f.add("times", "must be between 1970 and 9999, in whole microseconds")
+			break
+		}
+	}
+	return f.err()
+}
+
+const (
+	maxAlias = 512
+	maxOwner = 255
+	maxMicro = 253402300800_000000 // the year 10000
+)
+
+func validTime(t time.Time) bool {
+	return t.IsZero() || t.UnixMicro() > 0 && t.UnixMicro() < maxMicro && t.Nanosecond()%1000 == 0
+}
+
+func appendTime(b []byte, t time.Time) []byte {
+	if t.IsZero() {
+		return append(b, 0)
+	}
+	return binary.AppendUvarint(b, uint64(t.UnixMicro()))
+}
+
+func appendString(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+// decode takes a stored record apart. Its strings share enc.
+func decode(enc string) (document, error) {
+	if len(enc) < headerLen || enc[0] < 1 || enc[1] < 1 || enc[1] > enc[0] {
+		return document{}, ErrBadRecord
+	}
+	if enc[1] > recordForm {
+		return document{}, ErrNewerRecord
+	}
+	d := document{form: enc[0], oldest: enc[1]}
+	k := &d.key
+	p := reader{s: enc, i: headerLen}
+	k.RevokedAt, k.HeldAt, k.DisabledAt, k.ExpiresAt, k.NotBefore = p.time(), p.time(), p.time(), p.time(), p.time()
+	n := p.count(maxSecrets)
+	k.Secrets, d.digests = make([]Secret, n), make([]Digest, n)
+	for i := range k.Secrets {
+		k.Secrets[i].N = p.uint32()
+		d.digests[i] = p.digest()
+		k.Secrets[i].NotAfter, k.Secrets[i].EndedAt = p.time(), p.time()
+	}
+	k.Alias = p.str()
+	if p.i != int(enc[2])<<8|int(enc[3]) {
+		return document{}, ErrBadRecord
+	}
+	p.public(&d)
+	if p.bad || d.check() != nil {
+		return document{}, ErrBadRecord
+	}
+	return d, nil
+}
+
+// public reads the public part of a record into d, whose secrets are counted.
+func (p *reader) public(d *document) {
+	k := &d.key
+	k.ID, k.Owner, k.Version, k.Environment = p.str(), p.str(), int64(p.uint()), p.str()
+	if n := p.count(len(p.s)); n > 0 {
+		k.Permissions = make(Permissions, n)
+	}
+	for i := range k.Permissions {
+		k.Permissions[i] = Permission(p.str())
+	}
+	k.Name = p.str()
+	if n := p.count(len(p.s)); n > 0 {
+		k.Metadata = make(map[string]string, n)
+		for last, i := "", 0; i < n; i++ {
+			name := p.str()
+			p.bad = p.bad || i > 0 && name <= last
+			k.Metadata[name], last = p.str(), name
+		}
+	}
+	k.Description, k.CreatedBy, k.CreatedAt = p.str(), p.str(), p.time()
+	for i := range k.Secrets {
+		k.Secrets[i].Prefix, k.Secrets[i].CreatedAt = p.str(), p.time()
+	}
+	if n := p.count(len(p.s)); n > 0 {
+		k.Limits = make([]LimitOverride, n)
+	}
+	for i := range k.Limits {
+		k.Limits[i] = LimitOverride{Limit: Limit{Name: p.str(), N: int(p.uint()), Per: time.Duration(p.uint()), Burst: int(p.uint())}, Until: p.time()}
+	}
+	if !p.bad {
+		d.extra = p.s[p.i:]
+	}
+}
+
+// public is the public part of a record that was accepted.
+func public(enc string) string { return enc[int(enc[2])<<8|int(enc[3]):] }
+
+// keyID is the ID in a public part.
+func keyID(pub string) string { return pub[1 : 1+int(pub[0])] } // at most 32: one byte of length
+
+// reader reads the stored form. Past the end, or where a number is not in its
+// shortest form, it goes bad and gives zeros from then on.
+type reader struct {
+	s   string
+	i   int
+	bad bool
+}
+
+func (p *reader) uint() uint64 {
+	if p.i < len(p.s) && p.s[p.i] < 0x80 {
+		p.i++
+		return uint64(p.s[p.i-1])
+	}
+	return p.longUint()
+}
+
+func (p *reader) longUint() uint64 {
+	var v uint64
+	for shift := 0; p.i < len(p.s) && !p.bad; shift += 7 {
+		c := p.s[p.i]
+		p.i++
+		if shift == 63 && c > 1 || shift > 63 {
+			break
+		}
+		v |= uint64(c&0x7f) << shift
+		if c < 0x80 {
+			if c == 0 && shift > 0 {
+				break
+			}
+			return v
+		}
+	}
+	p.bad, p.i = true, len(p.s)
+	return 0
+}
+
+func (p *reader) uint32() uint32 {
+	v := p.uint()
+	p.bad = p.bad || v > 1<<32-1
+	return uint32(v)
+}
+
+// count reads how many items follow, each of at least one byte.
+func (p *reader) count(most int) int {
+	n := p.uint()
+	if n > uint64(most) || n > uint64(len(p.s)-p.i) {
+		p.bad, p.i = true, len(p.s)
+		return 0
+	}
+	return int(n)
+}
+
+func (p *reader) str() string {
+	n := p.uint()
+	if n > uint64(len(p.s)-p.i) {
+		p.bad, p.i = true, len(p.s)
+		return ""
+	}
+	s := p.s[p.i : p.i+int(n)]
+	p.i += int(n)
+	return s
+}
+
+func (p *reader) time() time.Time {
+	us := p.uint()
+	if us == 0 {
+		return time.Time{}
+	}
+	if us >= maxMicro {
+		p.bad = true
+		return time.Time{}
+	}
+	return time.UnixMicro(int64(us)).UTC()
+}
+
+func (p *reader) digest() Digest {
+	kind, pepper, sum := p.uint(), p.uint32(), p.str()
+	if kind != uint64(kindSHA256) && kind != uint64(kindHMAC) || (kind == uint64(kindHMAC)) != (pepper != 0) {
+		p.bad = true
+	}
+	return newDigest(digestKind(kind), pepper, sum)
+}

@@ -1,0 +1,147 @@
+package apikey
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"sync/atomic"
+)
+
+// Record is what stores keep of a key, its digests included: opaque,
+// immutable, safe to share between goroutines and with the Manager. A Store
+// keeps [Record.Bytes]; columns beside it are indexes, never a second truth.
+// It prints masked and must not be copied by value.
+type Record struct {
+	enc *string // the stored form; behind a pointer to a string, which no fmt verb follows
+	use atomic.Pointer[use]
+}
+
+// recordBox is one allocation for a Record and the string that it points to.
+type recordBox struct {
+	rec Record
+	enc string
+}
+
+func newRecord(enc string) *Record {
+	b := &recordBox{enc: enc}
+	b.rec.enc = &b.enc
+	return &b.rec
+}
+
+// NewRecord makes the record of k, with one digest for each of k.Secrets. It
+// is for tests of a [Store] and for tools that restore keys: it checks what
+// the stored form needs, not what a Keyring asks of a key. k.Usage is left out.
+func NewRecord(k *Key, digests ...Digest) (*Record, error) {
+	d := document{key: *k.clone(), digests: digests, form: recordForm, oldest: recordForm}
+	return d.record()
+}
+
+// ParseRecord reads what [Record.Bytes] gave. It copies b. What is no record
+// is [ErrBadRecord]; a form that this version of the package may not read is
+// [ErrNewerRecord].
+func ParseRecord(b []byte) (*Record, error) {
+	enc := string(b)
+	if _, err := decode(enc); err != nil {
+		return nil, err
+	}
+	return newRecord(enc), nil
+}
+
+// Bytes is the stored form, a copy. The first byte is its version, the second
+// the oldest version of a reader that may use it.
+func (r *Record) Bytes() []byte { return []byte(*r.enc) }
+
+// ID is the key's ID.
+func (r *Record) ID() string { return keyID(public(*r.enc)) }
+
+// Owner is whose key it is.
+func (r *Record) Owner() string {
+	p := reader{s: public(*r.enc)}
+	p.str()
+	return p.str()
+}
+
+// Version is 1 for a new key and goes up by one with every change.
+func (r *Record) Version() int64 {
+	p := reader{s: public(*r.enc)}
+	p.str()
+	p.str()
+	return int64(p.uint())
+}
+
+// Alias is the other name by which [Store.Get] finds the key; "": none.
+func (r *Record) Alias() string { return r.decode().key.Alias }
+
+// Key is a copy of everything but digests and usage, to read columns from.
+func (r *Record) Key() *Key {
+	d := r.decode()
+	return &d.key
+}
+
+// decode reads a record that ParseRecord or NewRecord accepted.
+func (r *Record) decode() document {
+	d, err := decode(*r.enc)
+	if err != nil {
+		panic(fmt.Sprintf("apikey: a Record that was not made by this package: %v", err))
+	}
+	return d
+}
+
+// next is the record of the same key after a change, one version on.
+func (r *Record) next(change func(*document)) (*Record, error) {
+	d := r.decode()
+	change(&d)
+	d.key.Version++
+	return d.record()
+}
+
+func (r *Record) String() string               { return "apikey.Record(" + r.ID() + ", masked)" }
+func (r *Record) Format(s fmt.State, _ rune)   { _, _ = io.WriteString(s, r.String()) }
+func (r *Record) LogValue() slog.Value         { return slog.StringValue(r.String()) }
+func (r *Record) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+func (r *Record) GobEncode() ([]byte, error)   { return []byte(r.String()), nil }
+
+// vitals is what deciding over a request needs of a record, read without
+// allocating.
+type vitals struct {
+	revoked, held, disabled bool
+	expiresAt, notBefore    int64 // µs since 1970; 0: none
+	secrets                 [maxSecrets]secretVitals
+	n                       int    // how many of them there are
+	pub                     string // the public part
+}
+
+type secretVitals struct {
+	n        uint32
+	kind     digestKind
+	pepper   uint32
+	sum      string
+	notAfter int64 // µs since 1970; 0: none
+	ended    bool
+}
+
+// live reports whether the secret admits a request at now.
+func (s *secretVitals) live(now int64) bool {
+	return !s.ended && (s.notAfter == 0 || now < s.notAfter)
+}
+
+func (r *Record) vitals(v *vitals) {
+	enc := *r.enc
+	p := reader{s: enc, i: headerLen}
+	v.revoked = p.uint() != 0
+	v.held = p.uint() != 0
+	v.disabled = p.uint() != 0
+	v.expiresAt = int64(p.uint())
+	v.notBefore = int64(p.uint())
+	v.n = int(p.uint())
+	for i := range min(v.n, maxSecrets) {
+		s := &v.secrets[i]
+		s.n = uint32(p.uint())
+		s.kind = digestKind(p.uint())
+		s.pepper = uint32(p.uint())
+		s.sum = p.str()
+		s.notAfter = int64(p.uint())
+		s.ended = p.uint() != 0
+	}
+	v.pub = public(enc)
+}
