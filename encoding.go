@@ -73,6 +73,12 @@ func (d *document) record() (*Record, error) {
 	return newRecord(string(d.appendPublic(b))), nil
 }
 
+// next encodes d as the version after the one that it was read from.
+func (d *document) next() (*Record, error) {
+	d.key.Version++
+	return d.record()
+}
+
 func (d *document) appendPublic(b []byte) []byte {
 	k := &d.key
 	b = appendString(b, k.ID)
@@ -158,7 +164,11 @@ const (
 )
 
 func validTime(t time.Time) bool {
-	return t.IsZero() || t.UnixMicro() > 0 && t.UnixMicro() < maxMicro && t.Nanosecond()%1000 == 0
+	if t.IsZero() {
+		return true
+	}
+	s := t.Unix()
+	return s >= 0 && s < maxMicro/1e6 && t.UnixMicro() > 0 && t.Nanosecond()%1000 == 0
 }
 
 func appendTime(b []byte, t time.Time) []byte {

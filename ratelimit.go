@@ -93,16 +93,16 @@ type Limiter interface {
 	// now is the caller's clock; a Limiter shared by nodes may go by its
 	// server's instead. n is at least 1 and at most the capacity of each
 	// bucket. buckets holds no identity twice and is shared and read-only: the
-	// same slice may be in several calls at once. A bucket not seen before is full. One whose Limit differs
-	// from the last time keeps what was spent: a raise from 5 to 20 lets 15
-	// more pass, a cut counts what is used.
+	// same slice may be in several calls at once. A bucket not seen before is
+	// full. One whose Limit differs from the last time keeps what was spent: a
+	// raise from 5 to 20 lets 15 more pass, a cut counts what is used.
 	//
 	// Absent buckets are full, so there is no "not found". An empty list is
-	// allowed and takes nothing. Concurrent calls on one bucket never admit
-	// more than its capacity plus its rate times the time. A call whose ctx
-	// has ended takes nothing and returns the ctx's error. An error means that
-	// the answer is not known: the request it was for is refused, and the
-	// tokens may be gone.
+	// allowed, with the zero Limit, and takes nothing. Concurrent calls on one
+	// bucket never admit more than its capacity plus its rate times the time. A
+	// call whose ctx has ended takes nothing and returns the ctx's error. An
+	// error means that the answer is not known: the request it was for is
+	// refused, and the tokens may be gone.
 	Take(ctx context.Context, now time.Time, n int, buckets []Bucket) (Decision, error)
 }
 
@@ -115,6 +115,3 @@ type Decision struct {
 	Reset      time.Duration // until that bucket is full again, rounded up
 	RetryAfter time.Duration // refused: until n tokens will be there if nobody else takes them, rounded up, so that a retry exactly then passes; allowed: 0
 }
-
-// tokenBucket is one bucket of a TokenBuckets.
-type tokenBucket struct{}

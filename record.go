@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"sync/atomic"
+	"time"
 )
 
 // Record is what stores keep of a key, its digests included: opaque,
@@ -69,6 +70,37 @@ func (r *Record) Version() int64 {
 	return int64(p.uint())
 }
 
+// CreatedAt is when the key was made. With ID it is what lists are ordered by.
+func (r *Record) CreatedAt() time.Time {
+	p := reader{s: public(*r.enc)}
+	p.str()  // ID
+	p.str()  // Owner
+	p.uint() // Version
+	p.str()  // Environment
+	for range p.uint() {
+		p.str() // a permission
+	}
+	p.str() // Name
+	for range p.uint() {
+		p.str() // a name of metadata
+		p.str() // its value
+	}
+	p.str() // Description
+	p.str() // CreatedBy
+	return p.time()
+}
+
+// Live reports whether the key counts against its owner's cap at now, as
+// [Key.Live] does, without allocating.
+func (r *Record) Live(now time.Time) bool {
+	p := reader{s: *r.enc, i: headerLen}
+	revoked := p.uint() != 0
+	p.uint() // HeldAt
+	p.uint() // DisabledAt
+	expires := int64(p.uint())
+	return !revoked && (expires == 0 || now.UnixMicro() < expires)
+}
+
 // Alias is the other name by which [Store.Get] finds the key; "": none.
 func (r *Record) Alias() string { return r.decode().key.Alias }
 
@@ -85,14 +117,6 @@ func (r *Record) decode() document {
 		panic(fmt.Sprintf("apikey: a Record that was not made by this package: %v", err))
 	}
 	return d
-}
-
-// next is the record of the same key after a change, one version on.
-func (r *Record) next(change func(*document)) (*Record, error) {
-	d := r.decode()
-	change(&d)
-	d.key.Version++
-	return d.record()
 }
 
 func (r *Record) String() string               { return "apikey.Record(" + r.ID() + ", masked)" }

@@ -1,0 +1,156 @@
+package apikey
+
+import (
+	"net/http"
+	"strings"
+)
+
+// Source is one place where a request may carry its token.
+type Source struct {
+	header string // as net/http spells it
+	scheme string // of an Authorization header; "": the value is the token
+}
+
+// Bearer is "Authorization: Bearer <token>" (RFC 6750, 2.1), whose scheme is
+// written in any case (RFC 9110, 11.1).
+func Bearer() Source { return Source{header: "Authorization", scheme: "Bearer"} }
+
+// Header is a header whose whole value is the token, such as X-Api-Key.
+func Header(name string) Source { return Source{header: http.CanonicalHeaderKey(name)} }
+
+// credential finds the one token of a request. A reason says why there is
+// none; it is ReasonMissing only if no field that could hold one is there.
+//
+// It is strict, because what two readers of a request understand differently
+// is how one of them is deceived: one header line for each source, one token
+// in all, no quotes, no folding, no white space but SP and HTAB around a value.
+func (h *httpRules) credential(header http.Header, formats []Format, skipForeign bool) (token string, reason Reason) {
+	reason = ReasonMissing
+	for i := range h.sources {
+		s := &h.sources[i]
+		lines := header[s.header]
+		if len(lines) == 0 {
+			continue
+		}
+		if len(lines) > 1 {
+			return "", ReasonMalformedRequest
+		}
+		found, why := s.read(lines[0])
+		switch {
+		case why == ReasonMalformedRequest:
+			return "", why
+		case why != "":
+			if reason == ReasonMissing || reason == ReasonEmpty {
+				reason = why
+			}
+			continue
+		case skipForeign && s.scheme != "" && !hasPrefix(formats, found) && (len(found) > maxTokenBytes || isToken68(found)):
+			continue
+		case token != "", len(found) > maxTokenBytes, !isToken68(found):
+			return "", ReasonMalformedRequest
+		}
+		token = found
+	}
+	if token != "" {
+		return token, ""
+	}
+	return "", reason
+}
+
+// read finds the token in a header value.
+func (s *Source) read(value string) (token string, reason Reason) {
+	value = trimSpace(value)
+	if value == "" {
+		return "", ReasonEmpty
+	}
+	if s.scheme == "" {
+		return value, ""
+	}
+	scheme, rest := value, ""
+	if i := strings.IndexByte(value, ' '); i >= 0 {
+		scheme, rest = value[:i], trimSpace(value[i:])
+	}
+	if !equalASCII(scheme, s.scheme) {
+		for i := range min(len(scheme), maxTokenBytes) {
+			if !isTchar(scheme[i]) {
+				return "", ReasonMalformedRequest
+			}
+		}
+		return "", ReasonUnsupportedScheme
+	}
+	if rest == "" {
+		return "", ReasonMalformedRequest
+	}
+	return rest, ""
+}
+
+func hasPrefix(formats []Format, token string) bool {
+	for i := range formats {
+		if strings.HasPrefix(token, formats[i].Prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// trimSpace trims SP and HTAB, and nothing that only Unicode calls a space.
+// HTTP/2 hands values over untrimmed.
+func trimSpace(s string) string {
+	for s != "" && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	for s != "" && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+// equalASCII compares without regard to the case of ASCII letters alone;
+// strings.EqualFold would take the Kelvin sign for a k.
+func equalASCII(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(a) {
+		if lower(a[i]) != lower(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		c += 'a' - 'A'
+	}
+	return c
+}
+
+// isToken68 is the syntax of a token in a header (RFC 9110, 11.2).
+func isToken68(s string) bool {
+	body := strings.TrimRight(s, "=")
+	for i := range len(body) {
+		if classes[body[i]]&classToken68 == 0 {
+			return false
+		}
+	}
+	return body != ""
+}
+
+// isTchar is a character of a token in HTTP's sense (RFC 9110, 5.6.2).
+func isTchar(c byte) bool { return classes[c]&classTchar != 0 }
+
+const (
+	classToken68 = 1 << iota
+	classTchar
+)
+
+var classes = func() (t [256]byte) {
+	for _, c := range base62 + "-._~+/" {
+		t[c] |= classToken68
+	}
+	for _, c := range base62 + "!#$%&'*+-.^_`|~" {
+		t[c] |= classTchar
+	}
+	return t
+}()

@@ -1,0 +1,331 @@
+package apikey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Update changes what u sets. [ErrNotFound], [ErrRevoked], [ErrVersion]; and
+// [ErrKeyQuota] or [ErrPlan] if a later expiry would raise the number of live
+// keys above the plan's.
+func (r *Keyring) Update(ctx context.Context, id string, u KeyUpdate) (*Key, error) {
+	if !r.by.operator && (u.Limits != nil || u.Metadata != nil) {
+		return nil, fmt.Errorf("%w: only an operator sets limits and metadata", ErrForbidden)
+	}
+	return r.modify(ctx, id, "update", withCeiling, func(d *document, now time.Time) (bool, error) {
+		if err := changeable(d, u.IfVersion); err != nil {
+			return false, err
+		}
+		return u.apply(&d.key, r.m.cfg.Catalog, now)
+	})
+}
+
+// changeable is why a key cannot be changed at all.
+func changeable(d *document, ifVersion int64) error {
+	if ifVersion != 0 && ifVersion != d.key.Version {
+		return ErrVersion
+	}
+	if !d.key.RevokedAt.IsZero() {
+		return ErrRevoked
+	}
+	return nil
+}
+
+// Disable stops a key until Enable. Anybody who may see the owner may do it.
+// [ErrNotFound], [ErrRevoked].
+func (r *Keyring) Disable(ctx context.Context, id string) (*Key, error) {
+	return r.modify(ctx, id, "disable", anyActor, r.setTime(func(k *Key) *time.Time { return &k.DisabledAt }))
+}
+
+// Enable undoes Disable, not Hold. [ErrNotFound], [ErrRevoked].
+func (r *Keyring) Enable(ctx context.Context, id string) (*Key, error) {
+	return r.modify(ctx, id, "enable", withCeiling, r.clearTime(func(k *Key) *time.Time { return &k.DisabledAt }))
+}
+
+// Hold stops a key until Release; only an operator can do either.
+// [ErrNotFound], [ErrRevoked].
+func (r *Keyring) Hold(ctx context.Context, id string) (*Key, error) {
+	if !r.by.operator {
+		return nil, fmt.Errorf("%w: only an operator holds keys", ErrForbidden)
+	}
+	return r.modify(ctx, id, "hold", anyActor, r.setTime(func(k *Key) *time.Time { return &k.HeldAt }))
+}
+
+// Release undoes Hold. [ErrNotFound], [ErrRevoked].
+func (r *Keyring) Release(ctx context.Context, id string) (*Key, error) {
+	if !r.by.operator {
+		return nil, fmt.Errorf("%w: only an operator releases keys", ErrForbidden)
+	}
+	return r.modify(ctx, id, "release", withCeiling, r.clearTime(func(k *Key) *time.Time { return &k.HeldAt }))
+}
+
+// setTime sets one of a key's times to now, unless it is set.
+func (r *Keyring) setTime(field func(*Key) *time.Time) edit {
+	return func(d *document, now time.Time) (bool, error) {
+		if t := field(&d.key); t.IsZero() {
+			*t = now
+			return true, changeable(d, 0)
+		}
+		return false, changeable(d, 0)
+	}
+}
+
+func (r *Keyring) clearTime(field func(*Key) *time.Time) edit {
+	return func(d *document, _ time.Time) (bool, error) {
+		if t := field(&d.key); !t.IsZero() {
+			*t = time.Time{}
+			return true, changeable(d, 0)
+		}
+		return false, changeable(d, 0)
+	}
+}
+
+// Revoke stops a key for ever. Anybody who may see the owner may do it; doing
+// it again changes nothing and is no error. [ErrNotFound].
+func (r *Keyring) Revoke(ctx context.Context, id string) (*Key, error) {
+	return r.modify(ctx, id, "revoke", anyActor, revoke)
+}
+
+func revoke(d *document, now time.Time) (bool, error) {
+	if !d.key.RevokedAt.IsZero() {
+		return false, nil
+	}
+	d.key.RevokedAt = now
+	return true, nil
+}
+
+// RevokeAll revokes every key of the owner, going round until a whole pass
+// finds none left, so that what is created meanwhile is revoked too. It returns
+// how many it revoked, also with an error; repeating it goes on.
+func (r *Keyring) RevokeAll(ctx context.Context) (int, error) {
+	n := 0
+	q := Query{States: []State{StateActive, StateScheduled, StateExpired, StateDisabled, StateHeld}, Limit: maxPage}
+	for found := false; ; found = false {
+		for q.After = ""; ; {
+			page, err := r.List(ctx, q)
+			if err != nil {
+				return n, err
+			}
+			for _, k := range page.Keys {
+				if _, err := r.Revoke(ctx, k.ID); err != nil && !errors.Is(err, ErrNotFound) {
+					return n, err
+				}
+				found = true
+				n++
+			}
+			if q.After = page.Next; q.After == "" {
+				break
+			}
+		}
+		if !found {
+			return n, nil
+		}
+	}
+}
+
+// Delete forgets a revoked or expired key, with its usage. Its ID stays taken
+// and its history stays. An expired key is revoked first, so that nobody can
+// prolong it in between. [ErrNotFound], [ErrLive].
+func (r *Keyring) Delete(ctx context.Context, id string) error {
+	key, err := r.modify(ctx, id, "revoke", withCeiling, func(d *document, now time.Time) (bool, error) {
+		if d.key.Live(now) {
+			return false, ErrLive
+		}
+		return revoke(d, now)
+	})
+	if err != nil {
+		return err
+	}
+	w := Write{Change: r.change("delete", r.m.nowMicro(), key, key), MaxKeys: NoCap}
+	if err := r.write(ctx, id, func(ctx context.Context) error { return r.m.primary.Delete(ctx, id, w) }); err != nil {
+		return err
+	}
+	r.changed(ctx, &w.Change)
+	return nil
+}
+
+// RotateParams says how a key gets a new token.
+type RotateParams struct {
+	Grace     time.Duration // how long the present token still works; 0: all earlier ones stop now; at most 30 days
+	Prefix    string        // of the new token's format, which must have the same environment and IDLen; "": that of the present one, or the first such format that is issued
+	EndOldest bool          // with two live tokens: end the older one instead of refusing
+	IfVersion int64         // 0: whatever the version is
+}
+
+const maxGrace = 30 * 24 * time.Hour
+
+// Rotate gives the key a new token. The key stays the same: ID, permissions,
+// limits and usage. Never more than two of its tokens work. [ErrNotFound],
+// [ErrRevoked], [ErrVersion], [ErrFormat], [ErrPlan]; [ErrRotating] if two work
+// already, Grace is not 0 and EndOldest is not set.
+//
+// When the outcome is not known the key may have a token that nobody has; its
+// earlier ones may have a deadline. Rotate again to be sure.
+func (r *Keyring) Rotate(ctx context.Context, id string, p RotateParams) (*Issued, error) {
+	if p.Grace < 0 || p.Grace > maxGrace {
+		return nil, &InvalidError{Fields: []FieldError{{"Grace", fmt.Sprintf("must be 0 to %v", maxGrace)}}}
+	}
+	if err := r.begin(ctx); err != nil {
+		return nil, err
+	}
+	if _, err := r.quota(ctx); err != nil {
+		return nil, err
+	}
+	var token Token
+	key, err := r.modify(ctx, id, "rotate", withCeiling, func(d *document, now time.Time) (bool, error) {
+		if err := changeable(d, p.IfVersion); err != nil {
+			return false, err
+		}
+		format, err := r.m.rotateFormat(&d.key, p.Prefix)
+		if err != nil {
+			return false, err
+		}
+		live := 0
+		for i := range d.key.Secrets {
+			if d.key.Secrets[i].live(now) {
+				live++
+			}
+		}
+		if live == maxSecrets && p.Grace > 0 && !p.EndOldest {
+			return false, ErrRotating
+		}
+		token, _ = format.issue(d.key.ID)
+		d.rotate(now, p.Grace, format.Prefix, r.m.hasher.digest(token.Reveal()))
+		return true, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Issued{Key: key, Token: token}, nil
+}
+
+// rotate puts a new secret before the present one, which gets a deadline. Of
+// earlier ones nothing is kept: they are dead.
+func (d *document) rotate(now time.Time, grace time.Duration, prefix string, digest Digest) {
+	old := d.key.Secrets[0]
+	switch {
+	case !old.live(now):
+	case grace == 0:
+		old.EndedAt = now
+	default:
+		old.NotAfter = now.Add(grace).Truncate(time.Microsecond)
+	}
+	d.key.Secrets = []Secret{{N: old.N + 1, Prefix: prefix, CreatedAt: now}, old}
+	d.digests = []Digest{digest, d.digests[0]}
+}
+
+// EndRotation ends the earlier token of a key that has two. Ending what has
+// ended changes nothing. [ErrNotFound], [ErrRevoked].
+func (r *Keyring) EndRotation(ctx context.Context, id string) (*Key, error) {
+	return r.modify(ctx, id, "end-rotation", withCeiling, func(d *document, now time.Time) (bool, error) {
+		if err := changeable(d, 0); err != nil || len(d.key.Secrets) < 2 || !d.key.Secrets[1].live(now) {
+			return false, err
+		}
+		d.key.Secrets[1].EndedAt = now
+		return true, nil
+	})
+}
+
+// rotateFormat is the format of a key's new token.
+func (m *Manager) rotateFormat(k *Key, prefix string) (*Format, error) {
+	present := k.Secrets[0].Prefix
+	var found *Format
+	for i := range m.formats {
+		f := &m.formats[i]
+		if f.NoIssue || f.Environment != k.Environment || f.IDLen != len(k.ID) {
+			continue
+		}
+		if f.Prefix == prefix || prefix == "" && f.Prefix == present {
+			return f, nil
+		}
+		if found == nil && prefix == "" {
+			found = f
+		}
+	}
+	if found == nil {
+		return nil, ErrFormat
+	}
+	return found, nil
+}
+
+// ImportParams is a key that was issued elsewhere in one of this Manager's
+// formats: by its token, or by its ID, Prefix and digest alone.
+type ImportParams struct {
+	KeyParams            // Prefix is needed with Digest only; Environment follows from the format
+	Token      string    // the whole token; or
+	ID         string    // the ID in it, and
+	Digest     Digest    // SHA-256 of the whole token, see ParseDigest
+	CreatedAt  time.Time // zero: now
+	RevokedAt  time.Time // zero: it is not revoked
+	LastUsedAt time.Time // of its one secret
+	Requests   int64     // how often it was used so far
+}
+
+// Import takes a key that was issued elsewhere; only an operator can. Its past
+// use is counted with the next flush. Errors are those of Create, and
+// [ErrExists] for a key that is there or was, so that a table can be imported
+// again.
+func (r *Keyring) Import(ctx context.Context, p ImportParams) (*Key, error) {
+	if err := r.begin(ctx); err != nil {
+		return nil, err
+	}
+	if !r.by.operator {
+		return nil, fmt.Errorf("%w: only an operator imports keys", ErrForbidden)
+	}
+	now := r.m.nowMicro()
+	var f faults
+	format, id, digest := r.m.importToken(&f, &p)
+	key := p.key(r, &f, now, time.Time{}) // an expired key may be imported
+	p.times(key, now, &f)
+	if err := f.err(); err != nil {
+		return nil, err
+	}
+	key.ID, key.Environment = id, format.Environment
+	key.Secrets = []Secret{{N: 1, Prefix: format.Prefix, CreatedAt: key.CreatedAt}}
+	quota := NoCap
+	if key.Live(now) {
+		var err error
+		if quota, err = r.quota(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.insert(ctx, key, digest, "import", now, quota); err != nil {
+		return nil, err
+	}
+	r.m.usage.add(key.ID, p.Requests, micro(p.LastUsedAt), now)
+	return key, nil
+}
+
+// importToken is the format, ID and digest of the token of p.
+func (m *Manager) importToken(f *faults, p *ImportParams) (*Format, string, Digest) {
+	given := p.ID != "" || !p.Digest.IsZero()
+	for i := range m.formats {
+		format := &m.formats[i]
+		if p.Token != "" && !given {
+			if id, ok := format.parse(p.Token); ok && (p.Prefix == "" || p.Prefix == format.Prefix) {
+				return format, id, m.hasher.digest(p.Token)
+			}
+		}
+		if p.Token == "" && format.Prefix == p.Prefix {
+			if len(p.ID) != format.IDLen || !isBase62(p.ID) {
+				f.add("ID", "must be %d base62 characters, as its format has", format.IDLen)
+			}
+			if p.Digest.IsZero() {
+				f.add("Digest", "must be given where the Token is not")
+			}
+			return format, p.ID, p.Digest
+		}
+	}
+	switch {
+	case p.Token != "" && given:
+		f.add("Token", "must not be given together with ID or Digest")
+	case p.Token != "":
+		f.add("Token", "must be of one of Config.Formats, checksum and all")
+	default:
+		f.add("Prefix", "must be that of one of Config.Formats")
+	}
+	return nil, "", Digest{}
+}
+

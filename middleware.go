@@ -1,0 +1,267 @@
+package apikey
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// HTTPConfig is how requests carry tokens and how they are answered.
+type HTTPConfig struct {
+	// Sources are where a request may carry its token. Exactly one of them may
+	// hold one. nil: Bearer(), Header("X-Api-Key").
+	Sources []Source
+
+	// Realm is told in WWW-Authenticate. "": "api".
+	Realm string
+
+	// ErrorHandler answers a request that was refused, with any error of Check.
+	// The headers are set by then; it writes status and body. nil: a problem
+	// document (RFC 9457).
+	ErrorHandler func(http.ResponseWriter, *http.Request, error)
+}
+
+// Policy is what a route asks of a request. The zero Policy asks for any valid
+// key.
+type Policy struct {
+	All         []Permission               // each of these is needed
+	Any         []Permission               // one of these is needed; nil: none
+	Environment string                     // the key must be of it; "": of any
+	Owner       func(*http.Request) string // the key must belong to this owner; "" is refused. nil: to anyone
+	Cost        int                        // tokens that the request takes from each limit; 0: 1
+	Optional    bool                       // a request with no credential field at all passes, without a Principal; a bad credential never does
+	SkipForeign bool                       // a Bearer value that does not begin with a Format's prefix (a JWT, say) counts as no credential, for services that take both
+}
+
+// Guard lets requests through that satisfy p, with their Principal in the
+// context ([FromContext]), and answers the others. It authenticates,
+// authorises and limits in one step. CORS belongs outside of it: a preflight
+// carries no key.
+//
+// Of two guards around one handler the inner one checks its own policy again;
+// it takes from limits only what its Cost exceeds the outer one's. A malformed
+// permission, one that the Catalog lacks, or a negative Cost panics here, when
+// the routes are wired, as [http.ServeMux] does.
+func (m *Manager) Guard(p Policy) func(http.Handler) http.Handler {
+	if err := m.checkPolicy(&p); err != nil {
+		panic(err)
+	}
+	return func(next http.Handler) http.Handler {
+		if next == nil {
+			panic("apikey: Guard of a nil handler")
+		}
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			principal, decision, err := m.Check(r, p)
+			if err != nil {
+				m.WriteError(w, r, err)
+				return
+			}
+			g := &grant{Context: r.Context(), m: m, principal: principal, cost: max(p.Cost, 1)}
+			g.setHeader(w.Header(), decision)
+			if principal != nil {
+				r = r.WithContext(g)
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+// Require is Guard(Policy{All: perms}).
+func (m *Manager) Require(perms ...Permission) func(http.Handler) http.Handler {
+	return m.Guard(Policy{All: append([]Permission(nil), perms...)})
+}
+
+// Check decides over an HTTP request and writes nothing: for routers whose
+// handlers are not net/http's. Answer an error by [Manager.WriteError], else
+// put the Principal into the context by [NewContext] and call
+// [Decision.SetHeader]. The Principal is nil on an Optional policy that let a
+// request without a credential pass. Errors are those of [Manager.Verify].
+func (m *Manager) Check(r *http.Request, p Policy) (*Principal, Decision, error) {
+	principal, decision, err := m.check(r, &p)
+	if err != nil {
+		m.refused(r.Context(), peer(r), err)
+	}
+	return principal, decision, err
+}
+
+func (m *Manager) check(r *http.Request, p *Policy) (*Principal, Decision, error) {
+	if m.closed.Load() {
+		return nil, Decision{}, ErrClosed
+	}
+	token, reason := m.http.credential(r.Header, m.formats, p.SkipForeign)
+	if reason == ReasonMissing && p.Optional {
+		return nil, Decision{}, nil
+	}
+	if reason != "" {
+		return nil, Decision{}, &Denial{Reason: reason}
+	}
+	a := attempt{http: r, Request: Request{Token: token, All: p.All, Any: p.Any, Environment: p.Environment, Cost: p.Cost}}
+	if p.Owner != nil {
+		a.ownerBound, a.Owner = true, p.Owner(r)
+	}
+	ctx := r.Context()
+	if outer, ok := ctx.Value(grantKey{}).(*grant); ok && outer.m == m && outer.principal != nil {
+		a.charger, a.charged = outer.principal.KeyID(), outer.cost
+	}
+	return m.verify(ctx, a)
+}
+
+func (m *Manager) checkPolicy(p *Policy) error {
+	for _, list := range [][]Permission{p.All, p.Any} {
+		for _, need := range list {
+			if !need.validRequired() {
+				return fmt.Errorf("apikey: a route requires %q, which is no permission: it is 1 to 8 segments of a-z 0-9 _ - joined by ':', without wildcards", string(need))
+			}
+			if m.cfg.Catalog != nil && !m.cfg.Catalog.matches(need) {
+				return fmt.Errorf("apikey: a route requires %q, which is not in Config.Catalog", string(need))
+			}
+		}
+	}
+	if p.Cost < 0 {
+		return fmt.Errorf("apikey: a route costs %d; a Cost is 0 (1) or more", p.Cost)
+	}
+	return nil
+}
+
+// peer is who is on the other end of the connection; the zero Addr if the
+// server does not say.
+func peer(r *http.Request) netip.Addr {
+	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap()
+}
+
+// grant is the context of a request that was let in. It is one allocation with
+// the values of the headers that its response has.
+type grant struct {
+	context.Context
+	m         *Manager
+	principal *Principal
+	cost      int
+	values    [4]string
+}
+
+type grantKey struct{}
+
+// Value gives the Principal to FromContext and the grant to an inner guard.
+func (g *grant) Value(key any) any {
+	switch key.(type) {
+	case principalKey:
+		return g.principal
+	case grantKey:
+		return g
+	}
+	return g.Context.Value(key)
+}
+
+// The names of headers as net/http spells them; clients take any case.
+const (
+	headerPolicy = "Ratelimit-Policy"
+	headerLimit  = "Ratelimit"
+	headerVary   = "Vary"
+	headerCache  = "Cache-Control"
+)
+
+// setHeader says that the answer is for this caller alone, and how much of the
+// limit is left. A handler may say otherwise.
+func (g *grant) setHeader(h http.Header, d Decision) {
+	if d.Limit.N != 0 {
+		g.values[0], g.values[1] = d.header()
+		h[headerPolicy], h[headerLimit] = g.values[0:1:1], g.values[1:2:2]
+	}
+	if g.principal != nil {
+		g.values[2] = "private"
+		h[headerCache] = g.values[2:3:3]
+	}
+	if vary, ok := h[headerVary]; ok {
+		if !slices.Contains(vary, g.m.http.vary) {
+			h[headerVary] = append(vary[:len(vary):len(vary)], g.m.http.vary)
+		}
+		return
+	}
+	g.values[3] = g.m.http.vary
+	h[headerVary] = g.values[3:4:4]
+}
+
+// SetHeader tells the client of d's limit, as draft-ietf-httpapi-ratelimit-headers-10
+// has it: RateLimit-Policy with the quota and its window in seconds, RateLimit
+// with what remains and the seconds until the bucket is full again. Of the zero
+// Decision it sets nothing.
+func (d Decision) SetHeader(h http.Header) {
+	if d.Limit.N != 0 {
+		policy, limit := d.header()
+		h[headerPolicy], h[headerLimit] = []string{policy}, []string{limit}
+	}
+}
+
+// header is the two values, as structured fields (RFC 9651): one item each. A
+// window of a broken number of seconds is rounded up, and the quota with it.
+func (d Decision) header() (policy, limit string) {
+	window := int64(ceilSeconds(d.Limit.Per).Seconds())
+	quota := int64(float64(d.Limit.N) * float64(window) / d.Limit.Per.Seconds())
+	var buf [128]byte
+	b := append(buf[:0], '"')
+	b = append(append(b, d.Limit.Name...), `";q=`...)
+	b = append(strconv.AppendInt(b, quota, 10), ";w="...)
+	b = strconv.AppendInt(b, window, 10)
+	n := len(b)
+	b = append(append(append(b, '"'), d.Limit.Name...), `";r=`...)
+	b = append(strconv.AppendInt(b, int64(d.Remaining), 10), ";t="...)
+	b = strconv.AppendInt(b, int64((d.Reset+999_999_999)/1_000_000_000), 10)
+	both := string(b)
+	return both[:n], both[n:]
+}
+
+// httpRules is HTTPConfig, checked and prepared.
+type httpRules struct {
+	sources    []Source
+	challenges []string // without an error
+	vary       string
+	onError    func(http.ResponseWriter, *http.Request, error)
+}
+
+func (h *httpRules) configure(c *HTTPConfig, f *faults) {
+	h.sources = append([]Source(nil), c.Sources...)
+	if c.Sources == nil {
+		h.sources = []Source{Bearer(), Header("X-Api-Key")}
+	}
+	if len(h.sources) == 0 {
+		f.add("HTTP.Sources", "must be nil or hold at least one")
+	}
+	realm := c.Realm
+	if realm == "" {
+		realm = "api"
+	}
+	if strings.ContainsFunc(realm, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
+		f.add("HTTP.Realm", `must be printable ASCII without '"' and '\'`)
+	}
+	var vary []string
+	for i, s := range h.sources {
+		field := fmt.Sprintf("HTTP.Sources[%d]", i)
+		if s.header == "" || strings.ContainsFunc(s.header, func(r rune) bool { return r > 0x7f || !isTchar(byte(r)) }) {
+			f.add(field, "must be made by Bearer or Header, with the name of a header")
+		}
+		for _, other := range h.sources[:i] {
+			if other.header == s.header {
+				f.add(field, "is the header of another source")
+			}
+		}
+		vary = append(vary, s.header)
+		if s.scheme != "" {
+			h.challenges = append(h.challenges, s.scheme+` realm="`+realm+`"`)
+		}
+	}
+	if len(h.challenges) == 0 {
+		// A 401 must have a challenge (RFC 9110, 15.5.2), and for a header of
+		// one's own no scheme is registered.
+		h.challenges = []string{`ApiKey realm="` + realm + `"`}
+	}
+	h.vary = strings.Join(vary, ", ")
+	h.onError = c.ErrorHandler
+}

@@ -1,0 +1,192 @@
+package apikey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// NoCap is a [Plan] or [Write] without a cap on the number of keys.
+const NoCap = -1
+
+// Plan is what an owner may do. Its limits are shared and read-only once it is
+// returned.
+type Plan struct {
+	Name        string  // required, up to 64 of a-z 0-9 _ -: a look-up that finds nothing is an error, never "unlimited"
+	Refusal     string  // not "": the owner's keys are neither issued nor accepted, and this sentence says why
+	MaxKeys     int     // keys that are neither revoked nor expired. 0: none may be made; NoCap: any number
+	OwnerLimits []Limit // one bucket each, shared by all keys of the owner; at most 16
+	KeyLimits   []Limit // one bucket each per key; a LimitOverride of the same name stands in its place; at most 16
+}
+
+const maxLimits = 16
+
+func (p *Plan) check() error {
+	var f faults
+	if !validName(p.Name) {
+		f.add("Plan.Name", "must be 1 to 64 characters of a-z 0-9 _ -")
+	}
+	if p.MaxKeys < NoCap {
+		f.add("Plan.MaxKeys", "must be 0 or more, or NoCap")
+	}
+	if len(p.Refusal) > 1024 || !printable(p.Refusal, true) {
+		f.add("Plan.Refusal", "must be at most 1024 bytes of text without control characters")
+	}
+	checkLimits(&f, "Plan.OwnerLimits", p.OwnerLimits)
+	checkLimits(&f, "Plan.KeyLimits", p.KeyLimits)
+	return f.err()
+}
+
+func checkLimits(f *faults, field string, limits []Limit) {
+	if len(limits) > maxLimits {
+		f.add(field, "must be at most %d", maxLimits)
+		return
+	}
+	for i, l := range limits {
+		l.check(f, fmt.Sprintf("%s[%d]", field, i))
+		for _, other := range limits[:i] {
+			if other.Name == l.Name {
+				f.add(fmt.Sprintf("%s[%d].Name", field, i), "is used twice")
+			}
+		}
+	}
+}
+
+// planEntry is a plan as it was answered for an owner. Every use of the
+// owner's keys points to it, so that one refresh serves all of them.
+type planEntry struct {
+	plan  Plan
+	until atomic.Int64 // fresh until then, µs since 1970; 0: forgotten
+}
+
+// plans asks the host for plans and remembers the answers for a while.
+type plans struct {
+	ask func(ctx context.Context, owner string) (Plan, error)
+	ttl time.Duration
+
+	mu      sync.Mutex
+	entries map[string]*planEntry
+	calls   map[string]*planCall
+}
+
+// planCall is a question under way.
+type planCall struct {
+	done  chan struct{}
+	entry *planEntry
+	err   error
+}
+
+func newPlans(ask func(context.Context, string) (Plan, error), ttl time.Duration) *plans {
+	return &plans{ask: ask, ttl: ttl, entries: make(map[string]*planEntry), calls: make(map[string]*planCall)}
+}
+
+// fresh reports whether e may serve a verification at now. A clock that went
+// back makes no answer last longer.
+func (p *plans) fresh(e *planEntry, now int64) bool {
+	left := e.until.Load() - now
+	return left > 0 && left <= p.ttl.Microseconds()
+}
+
+// get is the plan for a verification: remembered, or asked for. Requests that
+// want the same owner's plan at once share one question; if that fails only
+// because the asker went away, the next in line asks again.
+func (p *plans) get(ctx context.Context, owner string, now int64) (*planEntry, error) {
+	for {
+		p.mu.Lock()
+		if e := p.entries[owner]; e != nil && p.fresh(e, now) {
+			p.mu.Unlock()
+			return e, nil
+		}
+		call := p.calls[owner]
+		if call == nil {
+			return p.lead(ctx, owner, now) // unlocks
+		}
+		p.mu.Unlock()
+		select {
+		case <-call.done:
+			if call.err == nil || !errors.Is(call.err, context.Canceled) || ctx.Err() != nil {
+				return call.entry, call.err
+			}
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// lead asks for owner's plan on behalf of all who wait. It is entered with
+// p.mu held and leaves it unlocked.
+func (p *plans) lead(ctx context.Context, owner string, now int64) (*planEntry, error) {
+	call := &planCall{done: make(chan struct{})}
+	p.calls[owner] = call
+	p.mu.Unlock()
+	defer close(call.done)
+
+	plan, err := p.askHost(ctx, owner)
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	forgotten := p.calls[owner] != call
+	if !forgotten {
+		delete(p.calls, owner)
+	}
+	if call.err = err; err != nil {
+		return nil, err
+	}
+	e := p.entries[owner]
+	if e == nil || forgotten || !reflect.DeepEqual(e.plan, plan) {
+		e = &planEntry{plan: plan}
+	}
+	if !forgotten {
+		p.keep(owner, e, now)
+	}
+	call.entry = e
+	return e, nil
+}
+
+// keep remembers e. Every key that the old answer served is to see the new one.
+func (p *plans) keep(owner string, e *planEntry, now int64) {
+	if old := p.entries[owner]; old != nil && old != e {
+		old.until.Store(0)
+	}
+	e.until.Store(now + p.ttl.Microseconds())
+	p.entries[owner] = e
+}
+
+// askHost asks whatever is remembered, and does not remember the answer.
+func (p *plans) askHost(ctx context.Context, owner string) (plan Plan, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v", r)
+		}
+	}()
+	if plan, err = p.ask(ctx, owner); err != nil {
+		return Plan{}, err
+	}
+	return plan, plan.check()
+}
+
+// forget drops what is known of owner's plan, and what is being asked.
+func (p *plans) forget(owner string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e := p.entries[owner]; e != nil {
+		e.until.Store(0)
+		delete(p.entries, owner)
+	}
+	delete(p.calls, owner)
+}
+
+// sweep drops answers that are no longer fresh.
+func (p *plans) sweep(now int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for owner, e := range p.entries {
+		if !p.fresh(e, now) {
+			delete(p.entries, owner)
+		}
+	}
+}

@@ -1,0 +1,139 @@
+package apikey
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+)
+
+// Principal is what a handler sees of the caller. It is immutable and shared
+// between requests; no token and no digest is within its reach.
+type Principal struct {
+	pub    string // the public part of the record: see encoding.go
+	plan   string
+	secret uint32
+}
+
+// KeyID is the ID of the key that was used.
+func (p *Principal) KeyID() string { return keyID(p.pub) }
+
+// Owner is whom the key belongs to: the tenant that the request acts for.
+func (p *Principal) Owner() string {
+	r := reader{s: p.pub}
+	r.str()
+	return r.str()
+}
+
+// Environment is that of the key's format; "" if formats have none.
+func (p *Principal) Environment() string {
+	r := p.afterVersion()
+	return r.str()
+}
+
+// Name is what people call the key.
+func (p *Principal) Name() string {
+	r := p.afterVersion()
+	r.str()
+	r.skip(r.count(len(r.s)))
+	return r.str()
+}
+
+// Plan is the name of the owner's plan; "" without Config.Plan.
+func (p *Principal) Plan() string { return p.plan }
+
+// Secret is the number of the key's secret that was used: see [Secret.N].
+func (p *Principal) Secret() uint32 { return p.secret }
+
+// Can reports whether the key may do this. A malformed permission is never
+// allowed.
+func (p *Principal) Can(required Permission) bool {
+	r := p.afterVersion()
+	r.str()
+	for range r.count(len(r.s)) {
+		if matchPermission(r.str(), string(required)) {
+			return true
+		}
+	}
+	return false
+}
+
+// Metadata is the host's own entry of this name; "" if there is none.
+func (p *Principal) Metadata(name string) string {
+	r := p.afterVersion()
+	r.str()
+	r.skip(r.count(len(r.s)))
+	r.str()
+	for range r.count(len(r.s)) {
+		if k, v := r.str(), r.str(); k == name {
+			return v
+		}
+	}
+	return ""
+}
+
+// permissions is all that the key may do.
+func (p *Principal) permissions() Permissions {
+	r := p.afterVersion()
+	r.str()
+	out := make(Permissions, r.count(len(r.s)))
+	for i := range out {
+		out[i] = Permission(r.str())
+	}
+	return out
+}
+
+func (p *Principal) afterVersion() reader {
+	r := reader{s: p.pub}
+	r.str()
+	r.str()
+	r.uint()
+	return r
+}
+
+// skip passes n strings.
+func (p *reader) skip(n int) {
+	for range n {
+		p.str()
+	}
+}
+
+// String is the key's ID and owner.
+func (p *Principal) String() string {
+	if p == nil || p.pub == "" {
+		return "apikey.Principal(none)"
+	}
+	return fmt.Sprintf("apikey.Principal(key %s of %s)", p.KeyID(), p.Owner())
+}
+
+// Format prints String, whatever the verb.
+func (p *Principal) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, p.String()) }
+
+// LogValue is the key's ID and owner.
+func (p *Principal) LogValue() slog.Value {
+	if p == nil || p.pub == "" {
+		return slog.StringValue(p.String())
+	}
+	return slog.GroupValue(slog.String("key", p.KeyID()), slog.String("owner", p.Owner()))
+}
+
+// MarshalText is String.
+func (p *Principal) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// GobEncode is String.
+func (p *Principal) GobEncode() ([]byte, error) { return []byte(p.String()), nil }
+
+type principalKey struct{}
+
+// NewContext is ctx with p in it, for tests of handlers. No guard trusts it:
+// they authenticate the request themselves.
+func NewContext(ctx context.Context, p *Principal) context.Context {
+	return context.WithValue(ctx, principalKey{}, p)
+}
+
+// FromContext is the caller of a guarded request. ok is false where no guard
+// ran, or an Optional one let a request without a credential pass.
+func FromContext(ctx context.Context) (p *Principal, ok bool) {
+	p, ok = ctx.Value(principalKey{}).(*Principal)
+	return p, ok && p != nil
+}

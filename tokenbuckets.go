@@ -1,0 +1,272 @@
+package apikey
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// TokenBuckets is the [Limiter] in this process's memory, on
+// golang.org/x/time/rate: exact on one node, while each node counts for
+// itself. Make one with [NewTokenBuckets]. It starts no goroutine: a Manager
+// calls [TokenBuckets.Sweep] from time to time, and so must who uses one
+// without a Manager. A bucket takes about 150 bytes.
+//
+// A bucket never goes back in time: a call whose now is before that of an
+// earlier call is answered as of the earlier one. Times with a monotonic
+// reading are compared by it, so setting the system's clock changes nothing.
+// Time counts in whole nanoseconds: what flows in during one is there at its
+// start. No duration of a Decision is above 200 years.
+type TokenBuckets struct {
+	start time.Time // times are kept as the Duration since then
+	table bucketTable
+}
+
+// NewTokenBuckets returns a limiter without buckets.
+func NewTokenBuckets() *TokenBuckets {
+	return &TokenBuckets{start: time.Now(), table: newBucketTable()}
+}
+
+// Take is as [Limiter] describes it. n above the capacity of a bucket is
+// [ErrCost]; n below 1, a Limit that is none, and a list that holds an identity
+// twice are [ErrInvalid]. With up to 8 buckets it allocates nothing but
+// the buckets that are new.
+func (t *TokenBuckets) Take(ctx context.Context, now time.Time, n int, buckets []Bucket) (Decision, error) {
+	if err := ctx.Err(); err != nil {
+		return Decision{}, err
+	}
+	if err := checkTake(n, buckets); err != nil {
+		return Decision{}, err
+	}
+	var few [8]taking
+	takings := few[:min(len(buckets), len(few))]
+	if len(buckets) > len(few) {
+		takings = make([]taking, len(buckets))
+	}
+	for i := range buckets {
+		takings[i].want, takings[i].tokenBucket = &buckets[i], buckets[i].handle
+	}
+	if len(takings) > 1 && !sortTakings(takings) {
+		return Decision{}, faults{{"buckets", "must not hold one bucket twice"}}.err()
+	}
+	at := now.Sub(t.start)
+	t.lock(takings, at)
+	defer unlock(takings)
+	for i := range takings {
+		t.look(&takings[i], at)
+	}
+	return takeAll(takings, n), nil
+}
+
+// resolve looks b up and makes it if it is new, so that Take need not look for
+// it again. b is not yet shared.
+func (t *TokenBuckets) resolve(b *Bucket, now time.Time) {
+	if b.Limit.isLimit() {
+		b.handle = t.find(b, now.Sub(t.start))
+	}
+}
+
+// checkTake refuses what could never pass.
+func checkTake(n int, buckets []Bucket) error {
+	var f faults
+	if n < 1 {
+		f.add("n", "must be at least 1")
+	}
+	for i := range buckets {
+		switch l := &buckets[i].Limit; {
+		case !l.isLimit():
+			f.add("Limit", "must have N and Per above 0, and Burst not below 0")
+		case n > l.Capacity():
+			return ErrCost
+		}
+	}
+	return f.err()
+}
+
+// isLimit reports whether l lets anything pass, in numbers that can be computed with.
+func (l *Limit) isLimit() bool { return l.N > 0 && l.Per > 0 && l.Burst >= 0 }
+
+// sortTakings puts takings in the order in which buckets are locked, and
+// reports whether no bucket is in them twice: to lock that would take for ever.
+func sortTakings(takings []taking) bool {
+	slices.SortFunc(takings, func(a, b taking) int { return compareBuckets(a.want, b.want) })
+	for i := 1; i < len(takings); i++ {
+		if compareBuckets(takings[i-1].want, takings[i].want) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// compareBuckets orders buckets by identity.
+func compareBuckets(a, b *Bucket) int {
+	if c := cmp.Compare(a.Scope, b.Scope); c != 0 {
+		return c
+	}
+	if c := strings.Compare(a.ID, b.ID); c != 0 {
+		return c
+	}
+	return strings.Compare(a.Limit.Name, b.Limit.Name)
+}
+
+// taking is one bucket of a Take.
+type taking struct {
+	*tokenBucket // nil: not found yet
+	want         *Bucket
+	rate         rate.Limit
+	at           time.Time     // when the bucket is asked: now, or the latest time it knows
+	lag          time.Duration // how much later than now that is
+	level        float64       // its tokens then, without those that this Take took
+	taken        bool
+}
+
+// lock locks the buckets of takings, in their order, and finds those that are
+// not known or were dropped since.
+func (t *TokenBuckets) lock(takings []taking, at time.Duration) {
+	for i := range takings {
+		tk := &takings[i]
+		if tk.tokenBucket == nil {
+			tk.tokenBucket = t.find(tk.want, at)
+		}
+		tk.mu.Lock()
+		for tk.dropped() {
+			tk.mu.Unlock()
+			tk.tokenBucket = t.find(tk.want, at)
+			tk.mu.Lock()
+		}
+	}
+}
+
+func unlock(takings []taking) {
+	for i := range takings {
+		takings[i].mu.Unlock()
+	}
+}
+
+// find returns the bucket that b names, and makes it if there is none.
+func (t *TokenBuckets) find(b *Bucket, at time.Duration) *tokenBucket {
+	return t.table.find(b, func(swept time.Duration) *tokenBucket {
+		at = max(at, swept)
+		made := &tokenBucket{id: strings.Clone(b.ID), last: at} // the caller's string may be part of something large
+		made.setLimit(t.start.Add(at), b.Limit.rate(), b.Limit.Capacity())
+		return made
+	})
+}
+
+// look brings the bucket to now and to the limit that is wanted.
+func (t *TokenBuckets) look(tk *taking, now time.Duration) {
+	tk.last = max(tk.last, now)
+	tk.lag = tk.last - now
+	tk.at = t.start.Add(tk.last)
+	kind := tk.kind.Value()
+	tk.rate = kind.rate
+	if kind.limit != tk.want.Limit {
+		tk.rate = tk.want.Limit.rate()
+		tk.setLimit(tk.at, tk.rate, tk.want.Limit.Capacity())
+		t.table.setKind(tk.tokenBucket, tk.want)
+	}
+	tk.level = tk.lim.TokensAt(tk.at)
+}
+
+// rate is l in tokens a second.
+func (l *Limit) rate() rate.Limit { return rate.Limit(float64(l.N) / l.Per.Seconds()) }
+
+// setLimit gives the bucket another rate and burst. What was spent stays
+// spent: the level rises or falls by as much as the burst, below 0 too. A new
+// bucket has no rate, no burst and nothing spent, so this fills it.
+func (b *tokenBucket) setLimit(at time.Time, r rate.Limit, burst int) {
+	switch more := burst - b.lim.Burst(); {
+	case more < 0:
+		b.lim.ReserveN(at, -more)
+		b.lim.SetBurstAt(at, burst)
+	case more > 0:
+		// There is no way to add tokens but to let them flow in: so the
+		// limiter is set back by a second, in which they do.
+		b.lim.SetBurstAt(at, burst)
+		b.lim.SetLimitAt(at.Add(-time.Second), rate.Limit(more))
+	}
+	b.lim.SetLimitAt(at, r)
+}
+
+// takeAll takes n tokens from every bucket if each has them.
+func takeAll(takings []taking, n int) Decision {
+	var wait time.Duration
+	var waiting, least *taking
+	for i := range takings {
+		tk := &takings[i]
+		if w := tk.until(n); w > wait {
+			wait, waiting = w, tk
+		}
+		if least == nil || tk.level < least.level {
+			least = tk
+		}
+	}
+	if waiting != nil {
+		d := waiting.decision()
+		d.RetryAfter = wait
+		return d
+	}
+	for i := range takings {
+		tk := &takings[i]
+		tk.lim.ReserveN(tk.at, n)
+		tk.level, tk.taken = tk.level-float64(n), true
+	}
+	if least == nil {
+		return Decision{Allowed: true}
+	}
+	d := least.decision()
+	d.Allowed = true
+	return d
+}
+
+// decision says how full the bucket is.
+func (tk *taking) decision() Decision {
+	burst := tk.want.Limit.Capacity()
+	// Half a nanosecond's flow: a token that is short by a rounding error would pass.
+	whole := math.Floor(tk.level + float64(tk.rate)*0.5e-9)
+	return Decision{
+		Limit:     tk.want.Limit,
+		Remaining: max(0, min(int(whole), burst)),
+		Reset:     tk.until(burst),
+	}
+}
+
+// until is how long after the call's now the bucket holds n tokens.
+func (tk *taking) until(n int) time.Duration {
+	wait := waitFor(float64(n)-tk.level, tk.rate)
+	if wait == 0 {
+		return 0
+	}
+	// What flows in is rounded when it is added to what is there: look whether
+	// the tokens are there by then. Mostly they are, else a nanosecond later.
+	for step := time.Duration(1); wait < century && waitFor(float64(n)-tk.levelAfter(wait), tk.rate) > 0; step *= 2 {
+		wait += step
+	}
+	return min(wait, century) + min(tk.lag, century)
+}
+
+// levelAfter is what the bucket will hold in a while, to the last bit of what
+// the limiter will compute then.
+func (tk *taking) levelAfter(d time.Duration) float64 {
+	if tk.taken { // the limiter counts from tk.at: no need to lock it
+		return tk.level + d.Seconds()*float64(tk.rate)
+	}
+	return tk.lim.TokensAt(tk.at.Add(d))
+}
+
+// century is the longest wait that is told, so that sums of two do not overflow.
+const century = 100 * 365 * 24 * time.Hour
+
+// waitFor is how long tokens take to flow in, in whole nanoseconds, rounded
+// down as in x/time/rate: what takes less than one counts as there.
+func waitFor(tokens float64, r rate.Limit) time.Duration {
+	if tokens <= 0 {
+		return 0
+	}
+	return time.Duration(min(tokens/float64(r)*float64(time.Second), float64(century)))
+}

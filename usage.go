@@ -1,0 +1,296 @@
+package apikey
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	usageShards = 64
+	usageBatch  = 500 // UsageBatch.Entries
+	hourMicro   = int64(time.Hour / time.Microsecond)
+)
+
+// tally is what was counted of one secret since the last flush, all in one hour.
+type tally struct {
+	hour     int64 // since 1970
+	requests int64
+	last     int64 // µs since 1970
+}
+
+// usageKey is what a UsageEntry is about.
+type usageKey struct {
+	id     string
+	secret uint32
+	hour   int64
+}
+
+// usage counts requests off the store's way and hands them over in batches.
+// A request only touches its key's own use, and the list of its shard the
+// first time after a flush. Refusals, which are rare, go to pending at once.
+type usage struct {
+	m      *Manager
+	node   string
+	shards [usageShards]usageShard
+
+	flushing sync.Mutex  // one flush at a time; guards what follows
+	seq      int64       // of the batch in flight
+	inFlight *UsageBatch // handed over and not acknowledged: repeated unchanged
+	gen      int64       // how often was collected
+	busy     []*use      // uses that stay on their records
+
+	mu      sync.Mutex // guards pending
+	pending map[usageKey]*UsageEntry
+	closed  bool
+}
+
+type usageShard struct {
+	mu     sync.Mutex
+	dirty  []*use
+	closed bool
+	_      [24]byte // one cache line each, so that two cores do not share one
+}
+
+func newUsage(m *Manager) *usage {
+	return &usage{m: m, node: randomBase62(22), pending: make(map[usageKey]*UsageEntry)}
+}
+
+// admitted counts a request of u's i-th secret. It reports false after Close
+// took the last counts: the request must be refused then.
+func (g *usage) admitted(u *use, i int, now int64) bool {
+	t := &u.of(i).tally
+	hour := now / hourMicro
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !u.dirty && !g.enlist(u) {
+		return false
+	}
+	if t.hour != hour {
+		g.spill(u, &u.of(i).principal, t)
+		t.hour = hour
+	}
+	t.requests++
+	u.sinceFlush++
+	t.last = max(t.last, now)
+	return true
+}
+
+// enlist puts u into its shard's list. u.mu is held.
+func (g *usage) enlist(u *use) bool {
+	id := u.first.principal.KeyID()
+	s := &g.shards[id[len(id)-1]%usageShards]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.dirty = append(s.dirty, u)
+	u.dirty = true
+	return true
+}
+
+// denied counts the refusal of a proven secret at once. It reports false after
+// Close took the last counts.
+func (g *usage) denied(d *Denial, secret uint32, now int64) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return false
+	}
+	e := g.entry(usageKey{d.KeyID, secret, now / hourMicro})
+	if d.Reason == ReasonRateLimited {
+		e.Limited++
+	} else {
+		e.Denied++
+	}
+	if at := time.UnixMicro(now).UTC(); !at.Before(e.LastRefusal.At) {
+		e.LastRefusal = Refusal{At: at, Peer: d.Peer, Reason: d.Reason}
+	}
+	return true
+}
+
+// spill moves a tally to pending. u.mu is held.
+func (g *usage) spill(u *use, p *Principal, t *tally) {
+	if t.requests == 0 {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	e := g.entry(usageKey{p.KeyID(), p.secret, t.hour})
+	e.Requests += t.requests
+	if last := time.UnixMicro(t.last).UTC(); last.After(e.LastUsed) {
+		e.LastUsed = last
+	}
+	*t = tally{}
+}
+
+// add counts what an imported key was used for before.
+func (g *usage) add(id string, requests int64, last, now time.Time) {
+	if requests == 0 && last.IsZero() {
+		return
+	}
+	at := last
+	if at.IsZero() {
+		at = now
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	e := g.entry(usageKey{id, 1, at.UnixMicro() / hourMicro})
+	e.Requests += requests
+	e.LastUsed = last
+}
+
+// entry is the pending one for k. g.mu is held.
+func (g *usage) entry(k usageKey) *UsageEntry {
+	e := g.pending[k]
+	if e == nil {
+		e = &UsageEntry{KeyID: k.id, Secret: k.secret, Hour: time.UnixMicro(k.hour * hourMicro).UTC()}
+		g.pending[k] = e
+	}
+	return e
+}
+
+// flush stores all that was counted before it began. What fails stays, and the
+// batch in flight is repeated unchanged by the next flush. With last nothing
+// is counted any more after it.
+func (g *usage) flush(ctx context.Context, last bool) error {
+	g.flushing.Lock()
+	defer g.flushing.Unlock()
+	g.collect(last)
+	for {
+		if g.inFlight == nil {
+			if g.inFlight = g.nextBatch(); g.inFlight == nil {
+				return nil
+			}
+		}
+		if err := g.send(ctx, *g.inFlight); err != nil {
+			return err
+		}
+		g.inFlight = nil
+	}
+}
+
+func (g *usage) send(ctx context.Context, b UsageBatch) error {
+	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
+	defer cancel()
+	b.Entries = slices.Clone(b.Entries) // the store may do as it likes with it
+	return g.m.protect(func() error { return g.m.primary.AddUsage(ctx, b) })
+}
+
+// flushTimeout is how long one batch may take: nobody waits for it.
+const flushTimeout = 30 * time.Second
+
+// collect moves every tally to pending, and lets go of uses that are idle: a
+// key that was used once or not at all since the last time. So the memory of a
+// key in use is held for the busy ones only.
+func (g *usage) collect(last bool) {
+	g.gen++
+	for i := range g.shards {
+		s := &g.shards[i]
+		s.mu.Lock()
+		dirty := s.dirty
+		s.dirty = nil
+		s.closed = s.closed || last
+		s.mu.Unlock()
+		for _, u := range dirty {
+			g.collectUse(u)
+		}
+	}
+	g.busy = slices.DeleteFunc(g.busy, func(u *use) bool {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		if u.collected == g.gen {
+			return false
+		}
+		u.busy = false
+		u.rec.use.CompareAndSwap(u, nil)
+		return true
+	})
+	if last {
+		g.mu.Lock()
+		g.closed = true
+		g.mu.Unlock()
+	}
+}
+
+func (g *usage) collectUse(u *use) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	g.spill(u, &u.first.principal, &u.first.tally)
+	if u.second != nil {
+		g.spill(u, &u.second.principal, &u.second.tally)
+	}
+	again := u.sinceFlush > 1
+	u.dirty, u.sinceFlush, u.collected = false, 0, g.gen
+	switch {
+	case u.busy:
+	case again:
+		u.busy = true
+		g.busy = append(g.busy, u)
+	default:
+		u.rec.use.CompareAndSwap(u, nil)
+	}
+}
+
+// nextBatch takes up to usageBatch entries from pending; nil if there are none.
+func (g *usage) nextBatch() *UsageBatch {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.pending) == 0 {
+		return nil
+	}
+	g.seq++
+	b := &UsageBatch{Node: g.node, Seq: g.seq, Entries: make([]UsageEntry, 0, min(len(g.pending), usageBatch))}
+	for k, e := range g.pending {
+		b.Entries = append(b.Entries, *e)
+		delete(g.pending, k)
+		if len(b.Entries) == usageBatch {
+			break
+		}
+	}
+	slices.SortFunc(b.Entries, func(x, y UsageEntry) int {
+		return cmp.Or(cmp.Compare(x.KeyID, y.KeyID), cmp.Compare(x.Secret, y.Secret), x.Hour.Compare(y.Hour))
+	})
+	return b
+}
+
+// lost is what a failed last flush leaves behind.
+func (g *usage) lost(err error) *UsageLostError {
+	g.flushing.Lock()
+	defer g.flushing.Unlock()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l := &UsageLostError{Err: err}
+	if g.inFlight != nil {
+		for i := range g.inFlight.Entries {
+			l.add(&g.inFlight.Entries[i])
+		}
+	}
+	for _, e := range g.pending {
+		l.add(e)
+	}
+	return l
+}
+
+// UsageLostError says what [Manager.Close] could not store. Counts of a batch
+// that failed may have been stored all the same.
+type UsageLostError struct {
+	Requests, Limited, Denied int64
+	Err                       error
+}
+
+func (e *UsageLostError) add(u *UsageEntry) {
+	e.Requests += u.Requests
+	e.Limited += u.Limited
+	e.Denied += u.Denied
+}
+
+func (e *UsageLostError) Error() string {
+	return fmt.Sprintf("apikey: usage was not stored: %d requests, %d limited, %d denied: %v", e.Requests, e.Limited, e.Denied, e.Err)
+}
+
+func (e *UsageLostError) Unwrap() error { return e.Err }

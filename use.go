@@ -1,0 +1,172 @@
+package apikey
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// use is what a Manager keeps of a key while requests come in with it: what a
+// handler will see, the buckets of its limits, and what was counted since the
+// last flush. It hangs on the Record, so that finding the one finds the other,
+// and is let go when the key falls idle. A changed record begins without one.
+type use struct {
+	m       *Manager // whose it is: another Manager on the same Store makes its own
+	rec     *Record
+	plan    *planEntry // nil without Config.Plan
+	until   int64      // µs since 1970, when a LimitOverride ends; 0: never
+	buckets []Bucket
+
+	first  secretUse
+	second *secretUse // of a key that has two secrets
+
+	mu         sync.Mutex // guards what is below, and the tallies
+	dirty      bool       // in a shard's list, waiting to be collected
+	busy       bool       // was admitted more than once in an interval: stays on its record
+	collected  int64      // the flush that last found it dirty
+	rehashing  bool       // a new digest is on its way
+	sinceFlush int64      // requests admitted since then
+}
+
+// secretUse is one secret of a key in use.
+type secretUse struct {
+	principal Principal
+	tally     tally // guarded by use.mu
+}
+
+// of is the i-th secret in the order of the record.
+func (u *use) of(i int) *secretUse {
+	if i == 0 {
+		return &u.first
+	}
+	return u.second
+}
+
+// use finds or makes what m keeps of a record in use.
+func (m *Manager) use(ctx context.Context, rec *Record, v *vitals, now time.Time) (*use, error) {
+	nowMicro := now.UnixMicro()
+	old := rec.use.Load()
+	if old != nil && old.m == m && (old.until == 0 || nowMicro < old.until) && (old.plan == nil || m.plans.fresh(old.plan, nowMicro)) {
+		return old, nil
+	}
+	u := &use{m: m, rec: rec}
+	u.first.principal = Principal{pub: v.pub, secret: v.secrets[0].n}
+	if m.plans != nil {
+		entry, err := m.planFor(ctx, u.first.principal.Owner(), nowMicro)
+		if err != nil {
+			return nil, unavailable("plan", err)
+		}
+		if old != nil && old.m == m && old.plan == entry && (old.until == 0 || nowMicro < old.until) {
+			return old, nil // asked again, and the answer is the same
+		}
+		u.plan, u.first.principal.plan = entry, entry.plan.Name
+	}
+	if v.n > 1 {
+		u.second = &secretUse{principal: u.first.principal}
+		u.second.principal.secret = v.secrets[1].n
+	}
+	u.limit(now)
+	if !rec.use.CompareAndSwap(old, u) {
+		if won := rec.use.Load(); won != nil && won.m == m && won.plan == u.plan {
+			return won, nil
+		}
+	}
+	return u, nil
+}
+
+// planFor asks for a plan with the time that a store would have.
+func (m *Manager) planFor(ctx context.Context, owner string, now int64) (*planEntry, error) {
+	ctx, cancel := context.WithTimeout(ctx, m.cfg.StoreTimeout)
+	defer cancel()
+	return m.plans.get(ctx, owner, now)
+}
+
+// limit sets the buckets that the plan and the key's own overrides ask for:
+// the owner's first, then the key's.
+func (u *use) limit(now time.Time) {
+	p := &u.first.principal
+	var overrides []LimitOverride
+	for _, o := range u.rec.Key().Limits {
+		if o.Until.IsZero() || now.Before(o.Until) {
+			overrides = append(overrides, o)
+			if us := o.Until.UnixMicro(); !o.Until.IsZero() && (u.until == 0 || us < u.until) {
+				u.until = us
+			}
+		}
+	}
+	var plan Plan
+	if u.plan != nil {
+		plan = u.plan.plan
+	}
+	n := len(plan.OwnerLimits) + len(plan.KeyLimits) + len(overrides)
+	if n == 0 {
+		return
+	}
+	u.buckets = make([]Bucket, 0, n)
+	for _, l := range plan.OwnerLimits {
+		u.buckets = append(u.buckets, Bucket{Scope: ScopeOwner, ID: p.Owner(), Owner: p.Owner(), Limit: l})
+	}
+	own := len(u.buckets)
+	for _, l := range plan.KeyLimits {
+		u.buckets = append(u.buckets, Bucket{Scope: ScopeKey, ID: p.KeyID(), Owner: p.Owner(), Limit: l})
+	}
+next:
+	for _, o := range overrides {
+		for i := own; i < len(u.buckets); i++ {
+			if u.buckets[i].Limit.Name == o.Name {
+				u.buckets[i].Limit = o.Limit
+				continue next
+			}
+		}
+		u.buckets = append(u.buckets, Bucket{Scope: ScopeKey, ID: p.KeyID(), Owner: p.Owner(), Limit: o.Limit})
+	}
+	if t, ok := u.m.cfg.Limiter.(*TokenBuckets); ok {
+		for i := range u.buckets {
+			t.resolve(&u.buckets[i], now)
+		}
+	}
+}
+
+// rehash has the digest of a token that was just used replaced by one of the
+// newest kind, outside the request's way. If the queue is full a later use
+// will ask again.
+func (m *Manager) rehash(u *use, secret uint32, token string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.rehashing {
+		return
+	}
+	select {
+	case m.rehashes <- rehash{rec: u.rec, secret: secret, digest: m.hasher.digest(token)}:
+		u.rehashing = true
+	default:
+	}
+}
+
+type rehash struct {
+	rec    *Record
+	secret uint32
+	digest Digest
+}
+
+// store replaces the digest, if the record is still the one that the token was
+// verified against: so it can neither revive nor overwrite anything. A failure
+// refuses nobody.
+func (r rehash) store(ctx context.Context, m *Manager) {
+	d := r.rec.decode()
+	for i := range d.key.Secrets {
+		if d.key.Secrets[i].N == r.secret {
+			d.digests[i] = r.digest
+		}
+	}
+	next, err := d.next()
+	if err == nil {
+		ctx, cancel := context.WithTimeout(ctx, m.cfg.StoreTimeout)
+		defer cancel()
+		change := Change{At: m.nowMicro(), Action: "rehash", KeyID: r.rec.ID(), Owner: r.rec.Owner()}
+		err = m.protect(func() error { return m.primary.Update(ctx, next, Write{Change: change, MaxKeys: NoCap}) })
+	}
+	if err != nil {
+		m.emit(ctx, Event{Kind: EventRehash, At: m.now(), KeyID: r.rec.ID(), Owner: r.rec.Owner(), Err: err})
+	}
+}

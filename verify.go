@@ -1,0 +1,338 @@
+package apikey
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"time"
+)
+
+// Request is what a caller asks to be let in with, for what is not net/http.
+type Request struct {
+	Token       string
+	Peer        netip.Addr   // for events and the key's last refusal; the zero Addr: not known
+	Owner       string       // the key must belong to it; "": to anyone
+	All         []Permission // each of these is needed
+	Any         []Permission // one of these is needed; nil: none
+	Environment string       // the key must be of it; "": of any
+	Cost        int          // tokens to take from each limit; 0: 1
+}
+
+// Verify decides over a request. An error is a [*Denial], for what the request
+// is; an [*UnavailableError], when that cannot be said; [ErrCost], when it
+// could never pass; or [ErrClosed]. With an error the Principal is nil.
+//
+// The Decision is of the limit that was nearest to being used up, for the
+// caller to be told; it is zero if no limit applied.
+func (m *Manager) Verify(ctx context.Context, r Request) (*Principal, Decision, error) {
+	p, d, err := m.verify(ctx, attempt{Request: r})
+	if err != nil {
+		m.refused(ctx, r.Peer, err)
+	}
+	return p, d, err
+}
+
+// attempt is a Request and what only a guard knows of it.
+type attempt struct {
+	Request
+	http       *http.Request // whose peer it is; nil: Peer
+	ownerBound bool          // Owner was asked for, also if it is ""
+	charger    string        // the key that an outer guard let in with this request
+	charged    int           // what that guard took from its limits
+}
+
+func (r *attempt) peer() netip.Addr {
+	if r.http != nil {
+		return peer(r.http)
+	}
+	return r.Peer
+}
+
+// verify is the order of decisions, top to bottom. Whatever can go wrong ends
+// in an error; the only way to a Principal is to reach the end.
+func (m *Manager) verify(ctx context.Context, r attempt) (*Principal, Decision, error) {
+	if m.closed.Load() {
+		return nil, Decision{}, ErrClosed
+	}
+
+	// 1. A well-formed token. No store call before this holds.
+	id, ok := m.parse(r.Token)
+	if !ok {
+		return nil, Decision{}, &Denial{Reason: ReasonInvalid}
+	}
+
+	// 2. The key, and a digest of its that the token has.
+	rec, err := m.record(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		return nil, Decision{}, &Denial{Reason: ReasonInvalid}
+	}
+	if err != nil {
+		return nil, Decision{}, err
+	}
+	var v vitals
+	rec.vitals(&v)
+	secret, err := m.prove(&v, r.Token)
+	if err != nil {
+		return nil, Decision{}, err
+	}
+
+	// 3. The secret is proven: from here on the answer may tell more.
+	now := m.now()
+	nowMicro := now.UnixMicro()
+	if reason := v.refuse(secret, nowMicro); reason != "" {
+		return nil, Decision{}, m.deny(&v, secret, nowMicro, &r, &Denial{Reason: reason})
+	}
+
+	// 4. Plan, environment, owner, permissions.
+	u, err := m.use(ctx, rec, &v, now)
+	if err != nil {
+		return nil, Decision{}, err
+	}
+	p := &u.of(secret).principal
+	if denial := u.refuse(p, &r); denial != nil {
+		return nil, Decision{}, m.deny(&v, secret, nowMicro, &r, denial)
+	}
+
+	// 5. Limits: all or none.
+	decision, err := m.take(ctx, u, now, &r)
+	if err != nil {
+		return nil, Decision{}, err
+	}
+	if decision.Limit.N != 0 && !decision.Allowed {
+		return nil, decision, m.deny(&v, secret, nowMicro, &r, &Denial{Reason: ReasonRateLimited, Decision: decision})
+	}
+
+	// 6. Counted, and in. The inner of two guards counts nothing again.
+	if r.charger != p.KeyID() && !m.usage.admitted(u, secret, nowMicro) {
+		return nil, Decision{}, ErrClosed
+	}
+	if s := &v.secrets[secret]; !m.hasher.current(s.kind, s.pepper) {
+		m.rehash(u, s.n, r.Token)
+	}
+	return p, decision, nil
+}
+
+// parse finds the key's ID in a token of one of the formats.
+func (m *Manager) parse(token string) (id string, ok bool) {
+	for i := range m.formats {
+		if id, ok := m.formats[i].parse(token); ok {
+			return id, true
+		}
+	}
+	return "", false
+}
+
+// record gets a record for verification. Its errors are ErrNotFound and
+// *UnavailableError.
+func (m *Manager) record(ctx context.Context, id string) (rec *Record, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			rec, err = nil, unavailable("store", fmt.Errorf("panic: %v", r))
+		}
+	}()
+	if !m.nonBlocking {
+		d := &deadline{Context: ctx, timeout: m.cfg.StoreTimeout}
+		defer d.stop()
+		ctx = d
+	}
+	rec, err = m.store.Get(ctx, id)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil, ErrNotFound
+	case err != nil:
+		return nil, unavailable("store", err)
+	case rec == nil:
+		return nil, unavailable("store", errors.New("it answered with neither a record nor an error"))
+	case rec.ID() != id:
+		return nil, unavailable("store", errors.New("it answered with another key's record"))
+	}
+	return rec, nil
+}
+
+// prove says which of the key's secrets the token is: of each it compares the
+// digest, whether it is live or not, so that a rotated one can be told so.
+func (m *Manager) prove(v *vitals, token string) (secret int, err error) {
+	var sum [sha256.Size]byte
+	last, found, missing := -1, -1, false
+	for i := range v.n {
+		s := &v.secrets[i]
+		if last < 0 || s.kind != v.secrets[last].kind || s.pepper != v.secrets[last].pepper {
+			ok := false
+			if sum, ok = m.hasher.sum(s.kind, s.pepper, token); !ok {
+				missing = missing || !s.ended
+				continue
+			}
+			last = i
+		}
+		if equal(&sum, s.sum) {
+			found = i
+		}
+	}
+	if found >= 0 {
+		return found, nil
+	}
+	if missing {
+		return 0, unavailable("pepper", errors.New("the pepper of a stored digest is not in Config.Peppers"))
+	}
+	return 0, &Denial{Reason: ReasonInvalid}
+}
+
+// refuse is why a proven secret does not admit: its key's state, or its own.
+// What an explicit call ended is dead because the field is set, whatever the
+// clock says; only deadlines are compared with it.
+func (v *vitals) refuse(secret int, now int64) Reason {
+	switch {
+	case v.revoked:
+		return ReasonRevoked
+	case v.held:
+		return ReasonHeld
+	case v.disabled:
+		return ReasonDisabled
+	case v.expiresAt != 0 && now >= v.expiresAt:
+		return ReasonExpired
+	case now < v.notBefore:
+		return ReasonNotYetValid
+	case !v.secrets[secret].live(now):
+		return ReasonRotated
+	}
+	return ""
+}
+
+// refuse is why a good key does not admit this request.
+func (u *use) refuse(p *Principal, r *attempt) *Denial {
+	if u.plan != nil && u.plan.plan.Refusal != "" {
+		return &Denial{Reason: ReasonPlan, Plan: u.plan.plan.Refusal}
+	}
+	if r.Environment != "" && p.Environment() != r.Environment {
+		return &Denial{Reason: ReasonEnvironment}
+	}
+	if (r.ownerBound || r.Owner != "") && p.Owner() != r.Owner {
+		return &Denial{Reason: ReasonOwner}
+	}
+	for _, need := range r.All {
+		if !p.Can(need) {
+			return &Denial{Reason: ReasonPermission, Permission: need}
+		}
+	}
+	for _, need := range r.Any {
+		if p.Can(need) {
+			return nil
+		}
+	}
+	if len(r.Any) > 0 {
+		return &Denial{Reason: ReasonPermission, Permission: r.Any[0]}
+	}
+	return nil
+}
+
+// take takes the request's cost from all of the key's limits. The zero
+// Decision means that none applied.
+func (m *Manager) take(ctx context.Context, u *use, now time.Time, r *attempt) (d Decision, err error) {
+	cost := max(r.Cost, 1)
+	if r.charger == u.first.principal.KeyID() {
+		cost -= r.charged
+	}
+	if len(u.buckets) == 0 || cost <= 0 {
+		return Decision{}, nil
+	}
+	for i := range u.buckets {
+		if cost > u.buckets[i].Limit.Capacity() {
+			return Decision{}, ErrCost
+		}
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			d, err = Decision{}, unavailable("limiter", fmt.Errorf("panic: %v", p))
+		}
+	}()
+	d, err = m.cfg.Limiter.Take(ctx, now, cost, u.buckets)
+	if err != nil {
+		return Decision{}, unavailable("limiter", err)
+	}
+	if d.Limit.N == 0 {
+		return Decision{}, unavailable("limiter", errors.New("its decision names no limit"))
+	}
+	return d, nil
+}
+
+// deny completes the denial of a proven key and counts it.
+func (m *Manager) deny(v *vitals, secret int, now int64, r *attempt, d *Denial) error {
+	p := Principal{pub: v.pub}
+	d.KeyID, d.Owner, d.Peer = p.KeyID(), p.Owner(), r.peer()
+	if !m.usage.denied(d, v.secrets[secret].n, now) {
+		return ErrClosed
+	}
+	return d
+}
+
+// refused tells the host of a request that was not let in. A client that went
+// away is no event.
+func (m *Manager) refused(ctx context.Context, peer netip.Addr, err error) {
+	if m.cfg.OnEvent == nil || ctx.Err() != nil {
+		return
+	}
+	e := Event{Kind: EventUnavailable, At: m.now(), Peer: peer, Err: err}
+	var denial *Denial
+	switch {
+	case errors.As(err, &denial):
+		denial.Peer = peer
+		e.Kind, e.Reason, e.KeyID, e.Owner = EventDenied, denial.Reason, denial.KeyID, denial.Owner
+	case errors.Is(err, ErrCost):
+		e.Kind = EventCost
+	}
+	m.emit(ctx, e)
+}
+
+// Recheck says whether p is still good: for streams and WebSockets that
+// outlive a request. Errors are those of [Manager.Verify]. It is a denial when
+// the key or the secret that was used has ended, the plan refuses keys, or the
+// key may do less than p says. It takes nothing from limits and counts nothing.
+func (m *Manager) Recheck(ctx context.Context, p *Principal) error {
+	if m.closed.Load() {
+		return ErrClosed
+	}
+	if p == nil || p.pub == "" {
+		return &Denial{Reason: ReasonMissing}
+	}
+	gone := &Denial{Reason: ReasonInvalid, KeyID: p.KeyID(), Owner: p.Owner()}
+	rec, err := m.record(ctx, p.KeyID())
+	if errors.Is(err, ErrNotFound) {
+		return gone
+	}
+	if err != nil {
+		return err
+	}
+	var v vitals
+	rec.vitals(&v)
+	secret := -1
+	for i := range v.n {
+		if v.secrets[i].n == p.secret {
+			secret = i
+		}
+	}
+	if secret < 0 {
+		gone.Reason = ReasonRotated
+		return gone
+	}
+	now := m.now()
+	if gone.Reason = v.refuse(secret, now.UnixMicro()); gone.Reason != "" {
+		return gone
+	}
+	u, err := m.use(ctx, rec, &v, now)
+	if err != nil {
+		return err
+	}
+	current := &u.of(secret).principal
+	denial := u.refuse(current, &attempt{})
+	if denial == nil && !current.permissions().Covers(p.permissions()) {
+		denial = &Denial{Reason: ReasonPermission}
+	}
+	if denial != nil {
+		denial.KeyID, denial.Owner = gone.KeyID, gone.Owner
+		return denial
+	}
+	return nil
+}
