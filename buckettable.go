@@ -149,7 +149,7 @@ func (t *TokenBuckets) Len() int {
 // longer than it takes to look at a few hundred of them, so that it can run
 // beside any number of calls of Take.
 func (t *TokenBuckets) Sweep(now time.Time) {
-	at := now.Sub(t.start)
+	at := t.sinceStart(now)
 	for i := range t.table.shards {
 		for from := 0; t.sweep(&t.table.shards[i], from, at); from += sweepStep {
 		}
@@ -195,7 +195,7 @@ func (b *tokenBucket) dropIdle(start time.Time, at time.Duration) bool {
 		return false
 	}
 	missing := float64(b.lim.Burst()) - b.lim.TokensAt(start.Add(at))
-	if waitFor(missing, b.lim.Limit()) > 0 {
+	if flowTime(missing, b.lim.Limit()) >= 1 {
 		return false
 	}
 	b.kind = unique.Handle[bucketKind]{}

@@ -54,7 +54,7 @@ func (t *TokenBuckets) Take(ctx context.Context, now time.Time, n int, buckets [
 	if len(takings) > 1 && !sortTakings(takings) {
 		return Decision{}, faults{{"buckets", "must not hold one bucket twice"}}.err()
 	}
-	at := now.Sub(t.start)
+	at := t.sinceStart(now)
 	t.lock(takings, at)
 	defer unlock(takings)
 	for i := range takings {
@@ -67,7 +67,7 @@ func (t *TokenBuckets) Take(ctx context.Context, now time.Time, n int, buckets [
 // it again. b is not yet shared.
 func (t *TokenBuckets) resolve(b *Bucket, now time.Time) {
 	if b.Limit.isLimit() {
-		b.handle = t.find(b, now.Sub(t.start))
+		b.handle = t.find(b, t.sinceStart(now))
 	}
 }
 
@@ -238,13 +238,14 @@ func (tk *taking) decision() Decision {
 
 // until is how long after the call's now the bucket holds n tokens.
 func (tk *taking) until(n int) time.Duration {
-	wait := waitFor(float64(n)-tk.level, tk.rate)
-	if wait == 0 {
+	ns := flowTime(float64(n)-tk.level, tk.rate)
+	if ns < 1 {
 		return 0
 	}
 	// What flows in is rounded when it is added to what is there: look whether
 	// the tokens are there by then. Mostly they are, else a nanosecond later.
-	for step := time.Duration(1); wait < century && waitFor(float64(n)-tk.levelAfter(wait), tk.rate) > 0; step *= 2 {
+	wait := time.Duration(math.Round(ns))
+	for step := time.Duration(1); wait < century && flowTime(float64(n)-tk.levelAfter(wait), tk.rate) >= 1; step *= 2 {
 		wait += step
 	}
 	return min(wait, century) + min(tk.lag, century)
@@ -259,14 +260,17 @@ func (tk *taking) levelAfter(d time.Duration) float64 {
 	return tk.lim.TokensAt(tk.at.Add(d))
 }
 
-// century is the longest wait that is told, so that sums of two do not overflow.
+// flowTime is how many nanoseconds tokens take to flow in. Below 1 they count
+// as there, as in x/time/rate.
+func flowTime(tokens float64, r rate.Limit) float64 {
+	return min(tokens/float64(r)*float64(time.Second), float64(century))
+}
+
+// century is the longest wait that is told and the farthest from its making
+// that a limiter can count, so that no sum of durations overflows.
 const century = 100 * 365 * 24 * time.Hour
 
-// waitFor is how long tokens take to flow in, in whole nanoseconds, rounded
-// down as in x/time/rate: what takes less than one counts as there.
-func waitFor(tokens float64, r rate.Limit) time.Duration {
-	if tokens <= 0 {
-		return 0
-	}
-	return time.Duration(min(tokens/float64(r)*float64(time.Second), float64(century)))
+// sinceStart is now as buckets keep it.
+func (t *TokenBuckets) sinceStart(now time.Time) time.Duration {
+	return max(-century, min(now.Sub(t.start), century))
 }

@@ -183,7 +183,7 @@ func longestSweepLock(t *TokenBuckets, now time.Time) time.Duration {
 	for i := range t.table.shards {
 		for from, more := 0, true; more; from += sweepStep {
 			began := time.Now()
-			more = t.sweep(&t.table.shards[i], from, now.Sub(t.start))
+			more = t.sweep(&t.table.shards[i], from, t.sinceStart(now))
 			longest = max(longest, time.Since(began))
 		}
 	}
