@@ -99,7 +99,7 @@ func (m *Manager) check(r *http.Request, p *Policy) (*Principal, Decision, error
 	if reason != "" {
 		return nil, Decision{}, &Denial{Reason: reason}
 	}
-	a := attempt{http: r, Request: Request{Token: token, All: p.All, Any: p.Any, Environment: p.Environment, Cost: p.Cost}}
+	a := &attempt{http: r, Request: Request{Token: token, All: p.All, Any: p.Any, Environment: p.Environment, Cost: p.Cost}}
 	if p.Owner != nil {
 		a.ownerBound, a.Owner = true, p.Owner(r)
 	}

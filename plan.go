@@ -59,8 +59,8 @@ func checkLimits(f *faults, field string, limits []Limit) {
 // planEntry is a plan as it was answered for an owner. Every use of the
 // owner's keys points to it, so that one refresh serves all of them.
 type planEntry struct {
-	plan  Plan
 	until atomic.Int64 // fresh until then, µs since 1970; 0: forgotten
+	plan  Plan
 }
 
 // plans asks the host for plans and remembers the answers for a while.

@@ -151,13 +151,19 @@ func (s *secretVitals) live(now int64) bool {
 
 func (r *Record) vitals(v *vitals) {
 	enc := *r.enc
+	v.pub = public(enc)
 	p := reader{s: enc, i: headerLen}
-	v.revoked = p.uint() != 0
-	v.held = p.uint() != 0
-	v.disabled = p.uint() != 0
-	v.expiresAt = int64(p.uint())
-	v.notBefore = int64(p.uint())
-	v.n = int(p.uint())
+	if enc[headerLen:headerLen+6] == "\x00\x00\x00\x00\x00\x01" { // no time is set, and there is one secret: nearly every key
+		p.i += 6
+		v.n = 1
+	} else {
+		v.revoked = p.uint() != 0
+		v.held = p.uint() != 0
+		v.disabled = p.uint() != 0
+		v.expiresAt = int64(p.uint())
+		v.notBefore = int64(p.uint())
+		v.n = int(p.uint())
+	}
 	for i := range min(v.n, maxSecrets) {
 		s := &v.secrets[i]
 		s.n = uint32(p.uint())
@@ -167,5 +173,4 @@ func (r *Record) vitals(v *vitals) {
 		s.notAfter = int64(p.uint())
 		s.ended = p.uint() != 0
 	}
-	v.pub = public(enc)
 }

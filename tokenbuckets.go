@@ -73,19 +73,18 @@ func (t *TokenBuckets) resolve(b *Bucket, now time.Time) {
 
 // checkTake refuses what could never pass.
 func checkTake(n int, buckets []Bucket) error {
-	var f faults
 	if n < 1 {
-		f.add("n", "must be at least 1")
+		return faults{{"n", "must be at least 1"}}.err()
 	}
 	for i := range buckets {
 		switch l := &buckets[i].Limit; {
 		case !l.isLimit():
-			f.add("Limit", "must have N and Per above 0, and Burst not below 0")
+			return faults{{"Limit", "must have N and Per above 0, and Burst not below 0"}}.err()
 		case n > l.Capacity():
 			return ErrCost
 		}
 	}
-	return f.err()
+	return nil
 }
 
 // isLimit reports whether l lets anything pass, in numbers that can be computed with.
@@ -93,14 +92,21 @@ func (l *Limit) isLimit() bool { return l.N > 0 && l.Per > 0 && l.Burst >= 0 }
 
 // sortTakings puts takings in the order in which buckets are locked, and
 // reports whether no bucket is in them twice: to lock that would take for ever.
+// They mostly come in that order.
 func sortTakings(takings []taking) bool {
-	slices.SortFunc(takings, func(a, b taking) int { return compareBuckets(a.want, b.want) })
+	sorted := true
 	for i := 1; i < len(takings); i++ {
-		if compareBuckets(takings[i-1].want, takings[i].want) == 0 {
+		c := compareBuckets(takings[i-1].want, takings[i].want)
+		if c == 0 {
 			return false
 		}
+		sorted = sorted && c < 0
 	}
-	return true
+	if sorted {
+		return true
+	}
+	slices.SortFunc(takings, func(a, b taking) int { return compareBuckets(a.want, b.want) })
+	return sortTakings(takings)
 }
 
 // compareBuckets orders buckets by identity.
@@ -199,8 +205,10 @@ func takeAll(takings []taking, n int) Decision {
 	var waiting, least *taking
 	for i := range takings {
 		tk := &takings[i]
-		if w := tk.until(n); w > wait {
-			wait, waiting = w, tk
+		if tk.level < float64(n) {
+			if w := tk.until(n); w > wait {
+				wait, waiting = w, tk
+			}
 		}
 		if least == nil || tk.level < least.level {
 			least = tk

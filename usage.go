@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -17,8 +18,8 @@ const (
 
 // tally is what was counted of one secret since the last flush, all in one hour.
 type tally struct {
-	hour     int64 // since 1970
-	requests int64
+	hour     uint32 // since 1970
+	requests uint32
 	last     int64 // µs since 1970
 }
 
@@ -62,26 +63,25 @@ func newUsage(m *Manager) *usage {
 // admitted counts a request of u's i-th secret. It reports false after Close
 // took the last counts: the request must be refused then.
 func (g *usage) admitted(u *use, i int, now int64) bool {
-	t := &u.of(i).tally
-	hour := now / hourMicro
+	p, t := u.of(i)
+	hour := uint32(now / hourMicro)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if !u.dirty && !g.enlist(u) {
 		return false
 	}
-	if t.hour != hour {
-		g.spill(u, &u.of(i).principal, t)
+	if t.hour != hour || t.requests == math.MaxUint32 {
+		g.spill(p, t)
 		t.hour = hour
 	}
 	t.requests++
-	u.sinceFlush++
 	t.last = max(t.last, now)
 	return true
 }
 
 // enlist puts u into its shard's list. u.mu is held.
 func (g *usage) enlist(u *use) bool {
-	id := u.first.principal.KeyID()
+	id := u.principal.KeyID()
 	s := &g.shards[id[len(id)-1]%usageShards]
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,15 +113,15 @@ func (g *usage) denied(d *Denial, secret uint32, now int64) bool {
 	return true
 }
 
-// spill moves a tally to pending. u.mu is held.
-func (g *usage) spill(u *use, p *Principal, t *tally) {
+// spill moves a tally to pending. Its use is locked.
+func (g *usage) spill(p *Principal, t *tally) {
 	if t.requests == 0 {
 		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	e := g.entry(usageKey{p.KeyID(), p.secret, t.hour})
-	e.Requests += t.requests
+	e := g.entry(usageKey{p.KeyID(), p.secret, int64(t.hour)})
+	e.Requests += int64(t.requests)
 	if last := time.UnixMicro(t.last).UTC(); last.After(e.LastUsed) {
 		e.LastUsed = last
 	}
@@ -220,12 +220,12 @@ func (g *usage) collect(last bool) {
 func (g *usage) collectUse(u *use) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	g.spill(u, &u.first.principal, &u.first.tally)
+	again := u.tally.requests > 1 || u.second != nil && u.second.tally.requests > 0
+	g.spill(&u.principal, &u.tally)
 	if u.second != nil {
-		g.spill(u, &u.second.principal, &u.second.tally)
+		g.spill(&u.second.principal, &u.second.tally)
 	}
-	again := u.sinceFlush > 1
-	u.dirty, u.sinceFlush, u.collected = false, 0, g.gen
+	u.dirty, u.collected = false, g.gen
 	switch {
 	case u.busy:
 	case again:

@@ -11,35 +11,35 @@ import (
 // last flush. It hangs on the Record, so that finding the one finds the other,
 // and is let go when the key falls idle. A changed record begins without one.
 type use struct {
-	m       *Manager // whose it is: another Manager on the same Store makes its own
-	rec     *Record
-	plan    *planEntry // nil without Config.Plan
-	until   int64      // µs since 1970, when a LimitOverride ends; 0: never
-	buckets []Bucket
+	// One cache line is what most requests need.
+	mu        sync.Mutex // guards the tallies, and what is marked so
+	m         *Manager   // whose it is: another Manager on the same Store makes its own
+	plan      *planEntry // nil without Config.Plan
+	until     int64      // µs since 1970, when a LimitOverride ends; 0: never
+	tally     tally      // of the newest secret
+	dirty     bool       // mu: in a shard's list, waiting to be collected
+	busy      bool       // mu: was admitted more than once in an interval: stays on its record
+	rehashing bool       // mu: a new digest is on its way
 
-	first  secretUse
-	second *secretUse // of a key that has two secrets
-
-	mu         sync.Mutex // guards what is below, and the tallies
-	dirty      bool       // in a shard's list, waiting to be collected
-	busy       bool       // was admitted more than once in an interval: stays on its record
-	collected  int64      // the flush that last found it dirty
-	rehashing  bool       // a new digest is on its way
-	sinceFlush int64      // requests admitted since then
+	buckets   []Bucket
+	principal Principal  // of the newest secret
+	second    *secondUse // of the other one; nil if there is none
+	rec       *Record
+	collected int64 // mu: the flush that last found it dirty
 }
 
-// secretUse is one secret of a key in use.
-type secretUse struct {
+// secondUse is the older secret of a key that has two.
+type secondUse struct {
 	principal Principal
-	tally     tally // guarded by use.mu
+	tally     tally
 }
 
 // of is the i-th secret in the order of the record.
-func (u *use) of(i int) *secretUse {
+func (u *use) of(i int) (*Principal, *tally) {
 	if i == 0 {
-		return &u.first
+		return &u.principal, &u.tally
 	}
-	return u.second
+	return &u.second.principal, &u.second.tally
 }
 
 // use finds or makes what m keeps of a record in use.
@@ -50,19 +50,19 @@ func (m *Manager) use(ctx context.Context, rec *Record, v *vitals, now time.Time
 		return old, nil
 	}
 	u := &use{m: m, rec: rec}
-	u.first.principal = Principal{pub: v.pub, secret: v.secrets[0].n}
+	u.principal = Principal{pub: v.pub, secret: v.secrets[0].n}
 	if m.plans != nil {
-		entry, err := m.planFor(ctx, u.first.principal.Owner(), nowMicro)
+		entry, err := m.planFor(ctx, u.principal.Owner(), nowMicro)
 		if err != nil {
 			return nil, unavailable("plan", err)
 		}
 		if old != nil && old.m == m && old.plan == entry && (old.until == 0 || nowMicro < old.until) {
 			return old, nil // asked again, and the answer is the same
 		}
-		u.plan, u.first.principal.plan = entry, entry.plan.Name
+		u.plan, u.principal.plan = entry, entry.plan.Name
 	}
 	if v.n > 1 {
-		u.second = &secretUse{principal: u.first.principal}
+		u.second = &secondUse{principal: u.principal}
 		u.second.principal.secret = v.secrets[1].n
 	}
 	u.limit(now)
@@ -82,9 +82,9 @@ func (m *Manager) planFor(ctx context.Context, owner string, now int64) (*planEn
 }
 
 // limit sets the buckets that the plan and the key's own overrides ask for:
-// the owner's first, then the key's.
+// the key's first, then the owner's.
 func (u *use) limit(now time.Time) {
-	p := &u.first.principal
+	p := &u.principal
 	var overrides []LimitOverride
 	for _, o := range u.rec.Key().Limits {
 		if o.Until.IsZero() || now.Before(o.Until) {
@@ -103,22 +103,21 @@ func (u *use) limit(now time.Time) {
 		return
 	}
 	u.buckets = make([]Bucket, 0, n)
-	for _, l := range plan.OwnerLimits {
-		u.buckets = append(u.buckets, Bucket{Scope: ScopeOwner, ID: p.Owner(), Owner: p.Owner(), Limit: l})
-	}
-	own := len(u.buckets)
 	for _, l := range plan.KeyLimits {
 		u.buckets = append(u.buckets, Bucket{Scope: ScopeKey, ID: p.KeyID(), Owner: p.Owner(), Limit: l})
 	}
 next:
 	for _, o := range overrides {
-		for i := own; i < len(u.buckets); i++ {
+		for i := range u.buckets {
 			if u.buckets[i].Limit.Name == o.Name {
 				u.buckets[i].Limit = o.Limit
 				continue next
 			}
 		}
 		u.buckets = append(u.buckets, Bucket{Scope: ScopeKey, ID: p.KeyID(), Owner: p.Owner(), Limit: o.Limit})
+	}
+	for _, l := range plan.OwnerLimits {
+		u.buckets = append(u.buckets, Bucket{Scope: ScopeOwner, ID: p.Owner(), Owner: p.Owner(), Limit: l})
 	}
 	if t, ok := u.m.cfg.Limiter.(*TokenBuckets); ok {
 		for i := range u.buckets {

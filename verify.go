@@ -28,7 +28,7 @@ type Request struct {
 // The Decision is of the limit that was nearest to being used up, for the
 // caller to be told; it is zero if no limit applied.
 func (m *Manager) Verify(ctx context.Context, r Request) (*Principal, Decision, error) {
-	p, d, err := m.verify(ctx, attempt{Request: r})
+	p, d, err := m.verify(ctx, &attempt{Request: r})
 	if err != nil {
 		m.refused(ctx, r.Peer, err)
 	}
@@ -53,7 +53,7 @@ func (r *attempt) peer() netip.Addr {
 
 // verify is the order of decisions, top to bottom. Whatever can go wrong ends
 // in an error; the only way to a Principal is to reach the end.
-func (m *Manager) verify(ctx context.Context, r attempt) (*Principal, Decision, error) {
+func (m *Manager) verify(ctx context.Context, r *attempt) (*Principal, Decision, error) {
 	if m.closed.Load() {
 		return nil, Decision{}, ErrClosed
 	}
@@ -83,7 +83,7 @@ func (m *Manager) verify(ctx context.Context, r attempt) (*Principal, Decision, 
 	now := m.now()
 	nowMicro := now.UnixMicro()
 	if reason := v.refuse(secret, nowMicro); reason != "" {
-		return nil, Decision{}, m.deny(&v, secret, nowMicro, &r, &Denial{Reason: reason})
+		return nil, Decision{}, m.deny(&v, secret, nowMicro, r, &Denial{Reason: reason})
 	}
 
 	// 4. Plan, environment, owner, permissions.
@@ -91,22 +91,22 @@ func (m *Manager) verify(ctx context.Context, r attempt) (*Principal, Decision, 
 	if err != nil {
 		return nil, Decision{}, err
 	}
-	p := &u.of(secret).principal
-	if denial := u.refuse(p, &r); denial != nil {
-		return nil, Decision{}, m.deny(&v, secret, nowMicro, &r, denial)
+	p, _ := u.of(secret)
+	if denial := u.refuse(p, r); denial != nil {
+		return nil, Decision{}, m.deny(&v, secret, nowMicro, r, denial)
 	}
 
 	// 5. Limits: all or none.
-	decision, err := m.take(ctx, u, now, &r)
+	decision, err := m.take(ctx, u, now, r)
 	if err != nil {
 		return nil, Decision{}, err
 	}
 	if decision.Limit.N != 0 && !decision.Allowed {
-		return nil, decision, m.deny(&v, secret, nowMicro, &r, &Denial{Reason: ReasonRateLimited, Decision: decision})
+		return nil, decision, m.deny(&v, secret, nowMicro, r, &Denial{Reason: ReasonRateLimited, Decision: decision})
 	}
 
 	// 6. Counted, and in. The inner of two guards counts nothing again.
-	if r.charger != p.KeyID() && !m.usage.admitted(u, secret, nowMicro) {
+	if (r.charger == "" || r.charger != p.KeyID()) && !m.usage.admitted(u, secret, nowMicro) {
 		return nil, Decision{}, ErrClosed
 	}
 	if s := &v.secrets[secret]; !m.hasher.current(s.kind, s.pepper) {
@@ -232,7 +232,7 @@ func (u *use) refuse(p *Principal, r *attempt) *Denial {
 // Decision means that none applied.
 func (m *Manager) take(ctx context.Context, u *use, now time.Time, r *attempt) (d Decision, err error) {
 	cost := max(r.Cost, 1)
-	if r.charger == u.first.principal.KeyID() {
+	if r.charger != "" && r.charger == u.principal.KeyID() {
 		cost -= r.charged
 	}
 	if len(u.buckets) == 0 || cost <= 0 {
@@ -325,7 +325,7 @@ func (m *Manager) Recheck(ctx context.Context, p *Principal) error {
 	if err != nil {
 		return err
 	}
-	current := &u.of(secret).principal
+	current, _ := u.of(secret)
 	denial := u.refuse(current, &attempt{})
 	if denial == nil && !current.permissions().Covers(p.permissions()) {
 		denial = &Denial{Reason: ReasonPermission}
