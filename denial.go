@@ -32,7 +32,8 @@ const (
 )
 
 // Denial is a request refused for what it is, as opposed to a failure of what
-// it needs, which is an [*UnavailableError]. Find it with [errors.As].
+// it needs, which is an [*UnavailableError]. Find it with [errors.As]. It is
+// shared and read-only.
 type Denial struct {
 	Reason     Reason
 	Permission Permission // ReasonPermission: one that is missing

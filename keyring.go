@@ -65,6 +65,17 @@ func (r *Keyring) begin(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// beginAsOperator is begin for what only an operator does.
+func (r *Keyring) beginAsOperator(ctx context.Context, does string) error {
+	if err := r.begin(ctx); err != nil {
+		return err
+	}
+	if !r.by.operator {
+		return fmt.Errorf("%w: only an operator %s", ErrForbidden, does)
+	}
+	return nil
+}
+
 // Get is one key, with its usage as far as it was flushed. [ErrNotFound].
 func (r *Keyring) Get(ctx context.Context, id string) (*Key, error) {
 	if err := r.begin(ctx); err != nil {

@@ -11,8 +11,10 @@ import (
 // [ErrKeyQuota] or [ErrPlan] if a later expiry would raise the number of live
 // keys above the plan's.
 func (r *Keyring) Update(ctx context.Context, id string, u KeyUpdate) (*Key, error) {
-	if !r.by.operator && (u.Limits != nil || u.Metadata != nil) {
-		return nil, fmt.Errorf("%w: only an operator sets limits and metadata", ErrForbidden)
+	if u.Limits != nil || u.Metadata != nil {
+		if err := r.beginAsOperator(ctx, "sets limits and metadata"); err != nil {
+			return nil, err
+		}
 	}
 	return r.modify(ctx, id, "update", withCeiling, func(d *document, now time.Time) (bool, error) {
 		if err := changeable(d, u.IfVersion); err != nil {
@@ -47,16 +49,16 @@ func (r *Keyring) Enable(ctx context.Context, id string) (*Key, error) {
 // Hold stops a key until Release; only an operator can do either.
 // [ErrNotFound], [ErrRevoked].
 func (r *Keyring) Hold(ctx context.Context, id string) (*Key, error) {
-	if !r.by.operator {
-		return nil, fmt.Errorf("%w: only an operator holds keys", ErrForbidden)
+	if err := r.beginAsOperator(ctx, "holds keys"); err != nil {
+		return nil, err
 	}
 	return r.modify(ctx, id, "hold", anyActor, r.setTime(func(k *Key) *time.Time { return &k.HeldAt }))
 }
 
 // Release undoes Hold. [ErrNotFound], [ErrRevoked].
 func (r *Keyring) Release(ctx context.Context, id string) (*Key, error) {
-	if !r.by.operator {
-		return nil, fmt.Errorf("%w: only an operator releases keys", ErrForbidden)
+	if err := r.beginAsOperator(ctx, "releases keys"); err != nil {
+		return nil, err
 	}
 	return r.modify(ctx, id, "release", withCeiling, r.clearTime(func(k *Key) *time.Time { return &k.HeldAt }))
 }
@@ -164,11 +166,11 @@ const maxGrace = 30 * 24 * time.Hour
 // When the outcome is not known the key may have a token that nobody has; its
 // earlier ones may have a deadline. Rotate again to be sure.
 func (r *Keyring) Rotate(ctx context.Context, id string, p RotateParams) (*Issued, error) {
-	if p.Grace < 0 || p.Grace > maxGrace {
-		return nil, &InvalidError{Fields: []FieldError{{"Grace", fmt.Sprintf("must be 0 to %v", maxGrace)}}}
-	}
 	if err := r.begin(ctx); err != nil {
 		return nil, err
+	}
+	if p.Grace < 0 || p.Grace > maxGrace {
+		return nil, &InvalidError{Fields: []FieldError{{"Grace", fmt.Sprintf("must be 0 to %v", maxGrace)}}}
 	}
 	if _, err := r.quota(ctx); err != nil {
 		return nil, err
@@ -268,11 +270,8 @@ type ImportParams struct {
 // [ErrExists] for a key that is there or was, so that a table can be imported
 // again.
 func (r *Keyring) Import(ctx context.Context, p ImportParams) (*Key, error) {
-	if err := r.begin(ctx); err != nil {
+	if err := r.beginAsOperator(ctx, "imports keys"); err != nil {
 		return nil, err
-	}
-	if !r.by.operator {
-		return nil, fmt.Errorf("%w: only an operator imports keys", ErrForbidden)
 	}
 	now := r.m.nowMicro()
 	var f faults

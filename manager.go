@@ -299,12 +299,11 @@ func (m *Manager) Lookup(ctx context.Context, token string) (*Key, SecretState, 
 	var v vitals
 	rec.vitals(&v)
 	secret, err := m.prove(&v, token)
-	var denial *Denial
 	switch {
-	case errors.As(err, &denial):
-		return nil, "", ErrNotFound
 	case err != nil:
 		return nil, "", err
+	case secret < 0:
+		return nil, "", ErrNotFound
 	case v.secrets[secret].live(m.now().UnixMicro()):
 		return rec.Key(), SecretLive, nil
 	}

@@ -97,7 +97,7 @@ func (m *Manager) check(r *http.Request, p *Policy) (*Principal, Decision, error
 		return nil, Decision{}, nil
 	}
 	if reason != "" {
-		return nil, Decision{}, &Denial{Reason: reason}
+		return nil, Decision{}, &Denial{Reason: reason, Peer: peer(r)}
 	}
 	a := &attempt{http: r, Request: Request{Token: token, All: p.All, Any: p.Any, Environment: p.Environment, Cost: p.Cost}}
 	if p.Owner != nil {

@@ -61,13 +61,13 @@ func (m *Manager) verify(ctx context.Context, r *attempt) (*Principal, Decision,
 	// 1. A well-formed token. No store call before this holds.
 	id, ok := m.parse(r.Token)
 	if !ok {
-		return nil, Decision{}, &Denial{Reason: ReasonInvalid}
+		return nil, Decision{}, r.invalid()
 	}
 
 	// 2. The key, and a digest of its that the token has.
 	rec, err := m.record(ctx, id)
 	if errors.Is(err, ErrNotFound) {
-		return nil, Decision{}, &Denial{Reason: ReasonInvalid}
+		return nil, Decision{}, r.invalid()
 	}
 	if err != nil {
 		return nil, Decision{}, err
@@ -77,6 +77,9 @@ func (m *Manager) verify(ctx context.Context, r *attempt) (*Principal, Decision,
 	secret, err := m.prove(&v, r.Token)
 	if err != nil {
 		return nil, Decision{}, err
+	}
+	if secret < 0 {
+		return nil, Decision{}, r.invalid()
 	}
 
 	// 3. The secret is proven: from here on the answer may tell more.
@@ -115,6 +118,18 @@ func (m *Manager) verify(ctx context.Context, r *attempt) (*Principal, Decision,
 	return p, decision, nil
 }
 
+// invalid is the denial of a request that proved nothing. Without a peer there
+// is nothing in it to tell requests apart, so that a flood of garbage costs no
+// memory.
+func (r *attempt) invalid() *Denial {
+	if peer := r.peer(); peer.IsValid() {
+		return &Denial{Reason: ReasonInvalid, Peer: peer}
+	}
+	return errInvalidToken
+}
+
+var errInvalidToken = &Denial{Reason: ReasonInvalid}
+
 // parse finds the key's ID in a token of one of the formats.
 func (m *Manager) parse(token string) (id string, ok bool) {
 	for i := range m.formats {
@@ -152,8 +167,9 @@ func (m *Manager) record(ctx context.Context, id string) (rec *Record, err error
 	return rec, nil
 }
 
-// prove says which of the key's secrets the token is: of each it compares the
-// digest, whether it is live or not, so that a rotated one can be told so.
+// prove says which of the key's secrets the token is, -1 if none: of each it
+// compares the digest, whether it is live or not, so that a rotated one can be
+// told so.
 func (m *Manager) prove(v *vitals, token string) (secret int, err error) {
 	var sum [sha256.Size]byte
 	last, found, missing := -1, -1, false
@@ -177,7 +193,7 @@ func (m *Manager) prove(v *vitals, token string) (secret int, err error) {
 	if missing {
 		return 0, unavailable("pepper", errors.New("the pepper of a stored digest is not in Config.Peppers"))
 	}
-	return 0, &Denial{Reason: ReasonInvalid}
+	return -1, nil
 }
 
 // refuse is why a proven secret does not admit: its key's state, or its own.
@@ -278,7 +294,6 @@ func (m *Manager) refused(ctx context.Context, peer netip.Addr, err error) {
 	var denial *Denial
 	switch {
 	case errors.As(err, &denial):
-		denial.Peer = peer
 		e.Kind, e.Reason, e.KeyID, e.Owner = EventDenied, denial.Reason, denial.KeyID, denial.Owner
 	case errors.Is(err, ErrCost):
 		e.Kind = EventCost
