@@ -366,7 +366,7 @@ func (r *Keyring) tryModify(ctx context.Context, id, action string, need ceiling
 	}
 	after := &d.key
 	w := Write{Change: r.change(action, now, before, after), MaxKeys: NoCap}
-	if !before.Live(now) && after.Live(now) {
+	if r.revives(before, after, now) {
 		if w.MaxKeys, err = r.quota(ctx); err != nil {
 			return nil, err
 		}
@@ -377,4 +377,10 @@ func (r *Keyring) tryModify(ctx context.Context, id, action string, need ceiling
 	}
 	r.changed(ctx, &w.Change)
 	return after, nil
+}
+
+// revives reports whether the change may make one more live key: also if the
+// key expires before the change is stored, when another may have its place.
+func (r *Keyring) revives(before, after *Key, now time.Time) bool {
+	return !before.Live(now.Add(r.m.cfg.StoreTimeout)) && after.Live(now) && !after.ExpiresAt.Equal(before.ExpiresAt)
 }

@@ -327,4 +327,3 @@ func (m *Manager) importToken(f *faults, p *ImportParams) (*Format, string, Dige
 	}
 	return nil, "", Digest{}
 }
-
