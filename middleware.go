@@ -55,7 +55,7 @@ func (m *Manager) Guard(p Policy) func(http.Handler) http.Handler {
 			panic("apikey: Guard of a nil handler")
 		}
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			principal, decision, err := m.Check(r, p)
+			principal, decision, err := m.checkAndTell(r, &p, true)
 			if err != nil {
 				m.WriteError(w, r, err)
 				return
@@ -81,14 +81,19 @@ func (m *Manager) Require(perms ...Permission) func(http.Handler) http.Handler {
 // [Decision.SetHeader]. The Principal is nil on an Optional policy that let a
 // request without a credential pass. Errors are those of [Manager.Verify].
 func (m *Manager) Check(r *http.Request, p Policy) (*Principal, Decision, error) {
-	principal, decision, err := m.check(r, &p)
+	return m.checkAndTell(r, &p, false)
+}
+
+// checkAndTell is Check of a policy that may have been checked before.
+func (m *Manager) checkAndTell(r *http.Request, p *Policy, wired bool) (*Principal, Decision, error) {
+	principal, decision, err := m.check(r, p, wired)
 	if err != nil {
 		m.refused(r.Context(), peer(r), err)
 	}
 	return principal, decision, err
 }
 
-func (m *Manager) check(r *http.Request, p *Policy) (*Principal, Decision, error) {
+func (m *Manager) check(r *http.Request, p *Policy, wired bool) (*Principal, Decision, error) {
 	if m.closed.Load() {
 		return nil, Decision{}, ErrClosed
 	}
@@ -99,7 +104,7 @@ func (m *Manager) check(r *http.Request, p *Policy) (*Principal, Decision, error
 	if reason != "" {
 		return nil, Decision{}, &Denial{Reason: reason, Peer: peer(r)}
 	}
-	a := &attempt{http: r, Request: Request{Token: token, All: p.All, Any: p.Any, Environment: p.Environment, Cost: p.Cost}}
+	a := &attempt{http: r, wired: wired, Request: Request{Token: token, All: p.All, Any: p.Any, Environment: p.Environment, Cost: p.Cost}}
 	if p.Owner != nil {
 		a.ownerBound, a.Owner = true, p.Owner(r)
 	}

@@ -48,6 +48,11 @@ func (p *Principal) Secret() uint32 { return p.secret }
 // Can reports whether the key may do this. A malformed permission is never
 // allowed.
 func (p *Principal) Can(required Permission) bool {
+	return required.validRequired() && p.can(required)
+}
+
+// can is Can of a permission that is known to be well-formed.
+func (p *Principal) can(required Permission) bool {
 	r := p.afterVersion()
 	r.str()
 	for range r.count(len(r.s)) {

@@ -39,6 +39,7 @@ func (m *Manager) Verify(ctx context.Context, r Request) (*Principal, Decision, 
 type attempt struct {
 	Request
 	http       *http.Request // whose peer it is; nil: Peer
+	wired      bool          // All and Any were checked when the route was wired
 	ownerBound bool          // Owner was asked for, also if it is ""
 	charger    string        // the key that an outer guard let in with this request
 	charged    int           // what that guard took from its limits
@@ -228,13 +229,17 @@ func (u *use) refuse(p *Principal, r *attempt) *Denial {
 	if (r.ownerBound || r.Owner != "") && p.Owner() != r.Owner {
 		return &Denial{Reason: ReasonOwner}
 	}
+	can := p.Can
+	if r.wired {
+		can = p.can
+	}
 	for _, need := range r.All {
-		if !p.Can(need) {
+		if !can(need) {
 			return &Denial{Reason: ReasonPermission, Permission: need}
 		}
 	}
 	for _, need := range r.Any {
-		if p.Can(need) {
+		if can(need) {
 			return nil
 		}
 	}
