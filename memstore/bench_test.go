@@ -1,0 +1,294 @@
+package memstore_test
+
+import (
+	"fmt"
+	"hash/maphash"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"runtime/metrics"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-apikey/apikey"
+	"github.com/go-apikey/apikey/memstore"
+)
+
+// BenchmarkGet compares Get with the same look-up written out by hand, in
+// turns, over keys in random order. Both medians and their ratio are reported.
+func BenchmarkGet(b *testing.B) {
+	for _, n := range []int{1, 100_000, 1_000_000} {
+		b.Run(fmt.Sprintf("keys=%d", n), func(b *testing.B) {
+			s, floor := memstore.NewWith(memstore.Config{MaxHistory: -1}), newFloor()
+			for i := range n {
+				rec := typicalRecord(b, i, n)
+				mustCreate(b, s, rec)
+				floor.put(rec)
+			}
+			ids := shuffledIDs(n)
+			const perRound = 1 << 18
+			var ours, theirs []float64
+			for b.Loop() {
+				start := time.Now()
+				for i, j := 0, 0; i < perRound; i++ {
+					rec, err := s.Get(b.Context(), ids[j])
+					if err != nil {
+						b.Fatal(err)
+					}
+					j = (j + int(rec.Version())) % len(ids) // waits for this record before the next look-up
+				}
+				middle := time.Now()
+				for i, j := 0, 0; i < perRound; i++ {
+					rec, err := floor.get(b.Context(), ids[j])
+					if err != nil {
+						b.Fatal(err)
+					}
+					j = (j + int(rec.Version())) % len(ids)
+				}
+				ours = append(ours, float64(middle.Sub(start))/perRound)
+				theirs = append(theirs, float64(time.Since(middle))/perRound)
+			}
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(median(ours), "ns/get")
+			b.ReportMetric(median(theirs), "floor-ns/get")
+			b.ReportMetric(median(ours)/median(theirs), "ratio")
+		})
+	}
+}
+
+func BenchmarkGetParallel(b *testing.B) {
+	const n = 100_000
+	s := memstore.NewWith(memstore.Config{MaxHistory: -1})
+	for i := range n {
+		mustCreate(b, s, typicalRecord(b, i, n))
+	}
+	ids := shuffledIDs(n)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for j := rand.IntN(n); pb.Next(); {
+			rec, err := s.Get(b.Context(), ids[j])
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			j = (j + int(rec.Version())) % n
+		}
+	})
+}
+
+func BenchmarkCreate(b *testing.B) {
+	s := memstore.NewWith(memstore.Config{MaxHistory: -1})
+	recs := make([]*apikey.Record, 0, 200_000)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if i%cap(recs) == 0 {
+			b.StopTimer()
+			recs = recs[:0]
+			for j := range cap(recs) {
+				recs = append(recs, typicalRecord(b, i+j, 1_000_000))
+			}
+			b.StartTimer()
+		}
+		mustCreate(b, s, recs[i%cap(recs)])
+	}
+}
+
+func BenchmarkList(b *testing.B) {
+	const n = 100_000
+	s := memstore.NewWith(memstore.Config{MaxHistory: -1})
+	for i := range n {
+		mustCreate(b, s, typicalRecord(b, i, n))
+	}
+	for name, q := range map[string]apikey.Query{
+		"one owner":  {Owner: typicalRecord(b, 42, n).Owner(), Limit: 50},
+		"all owners": {AllOwners: true, Limit: 50},
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if page, err := s.List(b.Context(), q); err != nil || len(page.Keys) == 0 {
+					b.Fatal(page, err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkMemory reports what 1,000,000 keys cost.
+func BenchmarkMemory(b *testing.B) {
+	for b.Loop() {
+		perKey, record, gc := cost(b, 1_000_000)
+		b.ReportMetric(perKey, "B/key")
+		b.ReportMetric(record, "record-B/key")
+		b.ReportMetric(float64(gc.Milliseconds()), "gc-cpu-ms")
+	}
+}
+
+// TestLongMemory holds the Store to 256 bytes a key and 150 ms of processor
+// time for a garbage collection at 1,000,000 keys, 10 of each owner, history
+// and usage apart.
+func TestLongMemory(t *testing.T) {
+	n := 100_000
+	if os.Getenv("APIKEY_LONG") != "" {
+		n = 1_000_000
+	}
+	perKey, record, gc := cost(t, n)
+	t.Logf("%d keys: %.1f bytes each, %.1f of them the record; a garbage collection took %v of processor time", n, perKey, record, gc)
+	if perKey > 256 {
+		t.Errorf("%.1f bytes a key, must be at most 256", perKey)
+	}
+	if gc > 150*time.Millisecond && !raceEnabled {
+		t.Errorf("a garbage collection took %v of processor time, must be at most 150 ms", gc)
+	}
+}
+
+// cost is how many bytes a key takes, how many of those its record alone does,
+// and how much processor time the cheapest of five garbage collections took.
+func cost(tb testing.TB, n int) (perKey, record float64, gc time.Duration) {
+	tb.Helper()
+	recs := make([]*apikey.Record, n)
+	empty, _ := heapAfterGC()
+	for i := range recs {
+		recs[i] = typicalRecord(tb, i, n)
+	}
+	records, _ := heapAfterGC()
+	s := memstore.NewWith(memstore.Config{MaxHistory: -1})
+	for _, rec := range recs {
+		mustCreate(tb, s, rec)
+	}
+	full, _ := heapAfterGC()
+	clear(recs)
+	gc = time.Hour
+	for range 5 {
+		_, d := heapAfterGC()
+		gc = min(gc, d)
+	}
+	if _, err := s.Get(tb.Context(), keyID(n-1)); err != nil { // it is in use to here
+		tb.Fatal(err)
+	}
+	return float64(full-empty) / float64(n), float64(records-empty) / float64(n), gc
+}
+
+// heapAfterGC is the live heap in bytes, and what finding it cost.
+func heapAfterGC() (bytes uint64, gc time.Duration) {
+	before := gcCPU()
+	runtime.GC()
+	gc = gcCPU() - before
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc, gc
+}
+
+func gcCPU() time.Duration {
+	sample := []metrics.Sample{{Name: "/cpu/classes/gc/total:cpu-seconds"}}
+	metrics.Read(sample)
+	return time.Duration(sample[0].Value.Float64() * float64(time.Second))
+}
+
+// floor is the look-up written out by hand.
+type floor struct {
+	seed   maphash.Seed
+	shards [256]struct {
+		sync.RWMutex
+		recs map[string]*apikey.Record
+	}
+}
+
+func newFloor() *floor {
+	f := &floor{seed: maphash.MakeSeed()}
+	for i := range f.shards {
+		f.shards[i].recs = make(map[string]*apikey.Record)
+	}
+	return f
+}
+
+func (f *floor) put(rec *apikey.Record) {
+	f.shards[byte(maphash.String(f.seed, rec.ID()))].recs[rec.ID()] = rec
+}
+
+func (f *floor) get(ctx interface{ Err() error }, id string) (*apikey.Record, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	shard := &f.shards[byte(maphash.String(f.seed, id))]
+	shard.RLock()
+	rec, ok := shard.recs[id]
+	shard.RUnlock()
+	if !ok {
+		return nil, apikey.ErrNotFound
+	}
+	return rec, nil
+}
+
+// shuffledIDs are the IDs of n typical records in random order, in one buffer
+// in order of use, so that reading them costs no cache miss of its own.
+func shuffledIDs(n int) []string {
+	var buf []byte
+	for _, i := range rand.Perm(n) {
+		buf = append(buf, keyID(i)...)
+	}
+	all, ids := string(buf), make([]string, n)
+	for i := range ids {
+		ids[i] = all[12*i : 12*i+12]
+	}
+	return ids
+}
+
+func median(s []float64) float64 {
+	slices.Sort(s)
+	return s[len(s)/2]
+}
+
+// typicalRecord is the i-th of n keys of owners who have 10 each on average,
+// made in no order.
+func typicalRecord(tb testing.TB, i, n int) *apikey.Record {
+	tb.Helper()
+	created := time.Date(2026, 1, 1, 0, 0, i, 0, time.UTC)
+	return newRecord(tb, &apikey.Key{
+		ID: keyID(i), Owner: fmt.Sprintf("acct_%06d", mix(i)%uint64(max(n/10, 1))), Name: "Production", Environment: "live",
+		Permissions: apikey.Permissions{"calls:*", "numbers:read"}, CreatedAt: created, CreatedBy: "user_7",
+		Secrets: []apikey.Secret{{N: 1, Prefix: "rg_live_", CreatedAt: created}}, Version: 1,
+	})
+}
+
+// keyID is a well-formed ID of 12 characters, scattered as random ones are.
+func keyID(i int) string {
+	const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	x := mix(i)
+	id := make([]byte, 12)
+	for j := range id {
+		id[j] = base62[x%62]
+		x /= 62
+	}
+	return string(id)
+}
+
+// mix scatters numbers, no two to one place: the finalizer of SplitMix64.
+func mix(i int) uint64 {
+	x := uint64(i+1) * 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+func newRecord(tb testing.TB, k *apikey.Key) *apikey.Record {
+	tb.Helper()
+	digests := make([]apikey.Digest, len(k.Secrets))
+	for i, s := range k.Secrets {
+		digests[i] = apikey.SumToken(fmt.Sprintf("%s%s%d", s.Prefix, k.ID, s.N))
+	}
+	rec, err := apikey.NewRecord(k, digests...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return rec
+}
+
+func mustCreate(tb testing.TB, s *memstore.Store, rec *apikey.Record) {
+	tb.Helper()
+	if err := s.Create(tb.Context(), rec, apikey.Write{MaxKeys: -1}); err != nil {
+		tb.Fatal(err)
+	}
+}
