@@ -99,13 +99,14 @@ func goldenFile(path string) string {
 	return "api/" + strings.ReplaceAll(name, "/", "_") + ".txt"
 }
 
-// libraryPackages lists the packages of this module that others can import.
+// libraryPackages lists the packages of this module that others may rest on.
 func libraryPackages(t *testing.T) []string {
 	t.Helper()
 	var paths []string
 	for _, line := range goList(t, "-f", "{{.Name}} {{.ImportPath}}", "./...") {
 		name, path, _ := strings.Cut(line, " ")
-		if name != "main" && !slices.Contains(strings.Split(path, "/"), "internal") {
+		parts := strings.Split(path, "/")
+		if name != "main" && !slices.Contains(parts, "internal") && !slices.Contains(parts, "examples") {
 			paths = append(paths, path)
 		}
 	}
