@@ -28,8 +28,7 @@ func requireKey(keys *apikey.Manager, need ...apikey.Permission) func(routerHand
 				keys.WriteError(c.Writer, c.Request, err)
 				return
 			}
-			decision.SetHeader(c.Writer.Header())
-			c.Writer.Header().Set("Cache-Control", "private") // the answer is for this caller alone
+			keys.SetHeader(c.Writer.Header(), caller, decision)
 			c.Request = c.Request.WithContext(apikey.NewContext(c.Request.Context(), caller))
 			next(c)
 		}

@@ -153,6 +153,7 @@ type RotateParams struct {
 	Grace     time.Duration // how long the present token still works; 0: all earlier ones stop now; at most 30 days
 	Prefix    string        // of the new token's format, which must have the same environment and IDLen; "": that of the present one, or the first such format that is issued
 	EndOldest bool          // with two live tokens: end the older one instead of refusing
+	Replace   uint32        // the Secret.N of the newest token, if nobody has it because the outcome of making it was unknown: the new one takes its place, and the one before stays as it is; 0: none
 	IfVersion int64         // 0: whatever the version is
 }
 
@@ -163,8 +164,9 @@ const maxGrace = 30 * 24 * time.Hour
 // [ErrRevoked], [ErrVersion], [ErrFormat], [ErrPlan]; [ErrRotating] if two work
 // already, Grace is not 0 and EndOldest is not set.
 //
-// When the outcome is not known the key may have a token that nobody has; its
-// earlier ones may have a deadline. Rotate again to be sure.
+// When the outcome is not known, Get the key: if it has a secret that it had
+// not before, that token is lost, and Rotate with Replace puts another in its
+// place, while the token that clients use keeps working until its deadline.
 func (r *Keyring) Rotate(ctx context.Context, id string, p RotateParams) (*Issued, error) {
 	if err := r.begin(ctx); err != nil {
 		return nil, err
@@ -172,7 +174,7 @@ func (r *Keyring) Rotate(ctx context.Context, id string, p RotateParams) (*Issue
 	if p.Grace < 0 || p.Grace > maxGrace {
 		return nil, &InvalidError{Fields: []FieldError{{"Grace", fmt.Sprintf("must be 0 to %v", maxGrace)}}}
 	}
-	if _, err := r.quota(ctx); err != nil {
+	if _, err := r.quota(ctx); errors.Is(err, ErrPlan) { // that the plan cannot be asked keeps nobody from rotating a leaked token
 		return nil, err
 	}
 	var token Token
@@ -184,17 +186,11 @@ func (r *Keyring) Rotate(ctx context.Context, id string, p RotateParams) (*Issue
 		if err != nil {
 			return false, err
 		}
-		live := 0
-		for i := range d.key.Secrets {
-			if d.key.Secrets[i].live(now) {
-				live++
-			}
-		}
-		if live == maxSecrets && p.Grace > 0 && !p.EndOldest {
-			return false, ErrRotating
+		if err := d.mayRotate(now, &p); err != nil {
+			return false, err
 		}
 		token, _ = format.issue(d.key.ID)
-		d.rotate(now, p.Grace, format.Prefix, r.m.hasher.digest(token.Reveal()))
+		d.rotate(now, &p, format.Prefix, r.m.hasher.digest(token.Reveal()))
 		return true, nil
 	})
 	if err != nil {
@@ -203,19 +199,44 @@ func (r *Keyring) Rotate(ctx context.Context, id string, p RotateParams) (*Issue
 	return &Issued{Key: key, Token: token}, nil
 }
 
+// mayRotate is why d cannot get another secret as p says.
+func (d *document) mayRotate(now time.Time, p *RotateParams) error {
+	if p.Replace != 0 {
+		if p.Replace != d.key.Secrets[0].N || len(d.key.Secrets) < 2 {
+			return ErrVersion
+		}
+		return nil
+	}
+	live := 0
+	for i := range d.key.Secrets {
+		if d.key.Secrets[i].live(now) {
+			live++
+		}
+	}
+	if live == maxSecrets && p.Grace > 0 && !p.EndOldest {
+		return ErrRotating
+	}
+	return nil
+}
+
 // rotate puts a new secret before the present one, which gets a deadline. Of
 // earlier ones nothing is kept: they are dead.
-func (d *document) rotate(now time.Time, grace time.Duration, prefix string, digest Digest) {
-	old := d.key.Secrets[0]
+func (d *document) rotate(now time.Time, p *RotateParams, prefix string, digest Digest) {
+	i := 0 // of the one that stays beside the new one
+	n := d.key.Secrets[0].N + 1
+	if p.Replace != 0 {
+		i = 1
+	}
+	old := d.key.Secrets[i]
 	switch {
-	case !old.live(now):
-	case grace == 0:
+	case p.Replace != 0 || !old.live(now): // it stays as it is
+	case p.Grace == 0:
 		old.EndedAt = now
 	default:
-		old.NotAfter = now.Add(grace).Truncate(time.Microsecond)
+		old.NotAfter = now.Add(p.Grace).Truncate(time.Microsecond)
 	}
-	d.key.Secrets = []Secret{{N: old.N + 1, Prefix: prefix, CreatedAt: now}, old}
-	d.digests = []Digest{digest, d.digests[0]}
+	d.key.Secrets = []Secret{{N: n, Prefix: prefix, CreatedAt: now}, old}
+	d.digests = []Digest{digest, d.digests[i]}
 }
 
 // EndRotation ends the earlier token of a key that has two. Ending what has
@@ -255,7 +276,7 @@ func (m *Manager) rotateFormat(k *Key, prefix string) (*Format, error) {
 // ImportParams is a key that was issued elsewhere in one of this Manager's
 // formats: by its token, or by its ID, Prefix and digest alone.
 type ImportParams struct {
-	KeyParams            // Prefix is needed with Digest only; Environment follows from the format
+	KeyParams            // Prefix is needed with Digest only; Environment follows from the format, and must be its if set
 	Token      string    // the whole token; or
 	ID         string    // the ID in it, and
 	Digest     Digest    // SHA-256 of the whole token, see ParseDigest
@@ -276,6 +297,9 @@ func (r *Keyring) Import(ctx context.Context, p ImportParams) (*Key, error) {
 	now := r.m.nowMicro()
 	var f faults
 	format, id, digest := r.m.importToken(&f, &p)
+	if format != nil && p.Environment != "" && p.Environment != format.Environment {
+		f.add("Environment", "must be empty or that of the token's format")
+	}
 	key := p.key(r, &f, now, time.Time{}) // an expired key may be imported
 	p.times(key, now, &f)
 	if err := f.err(); err != nil {

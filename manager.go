@@ -210,9 +210,19 @@ func (m *Manager) protect(f func() error) (err error) {
 	return f()
 }
 
-// Flush stores the usage counted so far. What the Store does not take now is
-// kept for the next flush, and the error says why.
-func (m *Manager) Flush(ctx context.Context) error { return m.usage.flush(ctx, false) }
+// Flush stores the usage counted so far, and replaces the digests that wait to
+// be. What the Store does not take now is kept for the next flush, and the
+// error says why.
+func (m *Manager) Flush(ctx context.Context) error {
+	for range len(m.rehashes) {
+		select {
+		case r := <-m.rehashes:
+			r.store(ctx, m)
+		default: // the loop took it
+		}
+	}
+	return m.usage.flush(ctx, false)
+}
 
 // Close ends the Manager: from now on Verify, Check and every Keyring answer
 // [ErrClosed]. It waits for its goroutine and flushes usage; if the Store does
@@ -278,7 +288,7 @@ type SecretState string
 // The states of a token.
 const (
 	SecretLive    SecretState = "live"
-	SecretRotated SecretState = "rotated" // a newer one took its place and its grace is over
+	SecretRotated SecretState = "rotated" // a newer one took its place and its grace is over; two rotations later it is forgotten
 )
 
 // Lookup says whose token this is, for reports of leaks: the key, and whether

@@ -61,7 +61,7 @@ func (m *Manager) Guard(p Policy) func(http.Handler) http.Handler {
 				return
 			}
 			g := &grant{Context: r.Context(), m: m, principal: principal, cost: max(p.Cost, 1)}
-			g.setHeader(w.Header(), decision)
+			m.setHeader(w.Header(), principal, decision, &g.values)
 			if principal != nil {
 				r = r.WithContext(g)
 			}
@@ -78,7 +78,8 @@ func (m *Manager) Require(perms ...Permission) func(http.Handler) http.Handler {
 // Check decides over an HTTP request and writes nothing: for routers whose
 // handlers are not net/http's. Answer an error by [Manager.WriteError], else
 // put the Principal into the context by [NewContext] and call
-// [Decision.SetHeader]. The Principal is nil on an Optional policy that let a
+// [Manager.SetHeader]. A Guard further in knows nothing of a Check: it takes
+// from limits and counts again. The Principal is nil on an Optional policy that let a
 // request without a credential pass. Errors are those of [Manager.Verify].
 func (m *Manager) Check(r *http.Request, p Policy) (*Principal, Decision, error) {
 	return m.checkAndTell(r, &p, false)
@@ -173,25 +174,30 @@ const (
 	headerCache  = "Cache-Control"
 )
 
-// setHeader says that the answer is for this caller alone, and how much of the
-// limit is left. A handler may say otherwise.
-func (g *grant) setHeader(h http.Header, d Decision) {
+// SetHeader is what a Guard sets on the answer of a request that it lets in, for
+// callers of [Manager.Check]: how much of the limit is left, that the answer is
+// for this caller alone (Cache-Control: private, where there is a Principal),
+// and that it varies with the credential. A handler may say otherwise.
+func (m *Manager) SetHeader(h http.Header, p *Principal, d Decision) {
+	m.setHeader(h, p, d, new([4]string))
+}
+
+// setHeader sets headers whose values live in v.
+func (m *Manager) setHeader(h http.Header, p *Principal, d Decision, v *[4]string) {
 	if d.Limit.N != 0 {
-		g.values[0], g.values[1] = d.header()
-		h[headerPolicy], h[headerLimit] = g.values[0:1:1], g.values[1:2:2]
+		v[0], v[1] = d.header()
+		h[headerPolicy], h[headerLimit] = v[0:1:1], v[1:2:2]
 	}
-	if g.principal != nil {
-		g.values[2] = "private"
-		h[headerCache] = g.values[2:3:3]
+	if p != nil {
+		v[2] = "private"
+		h[headerCache] = v[2:3:3]
 	}
-	if vary, ok := h[headerVary]; ok {
-		if !slices.Contains(vary, g.m.http.vary) {
-			h[headerVary] = append(vary[:len(vary):len(vary)], g.m.http.vary)
-		}
-		return
+	v[3] = m.http.vary
+	if vary := h[headerVary]; vary == nil {
+		h[headerVary] = v[3:4:4]
+	} else if !slices.Contains(vary, v[3]) {
+		h[headerVary] = append(vary[:len(vary):len(vary)], v[3])
 	}
-	g.values[3] = g.m.http.vary
-	h[headerVary] = g.values[3:4:4]
 }
 
 // SetHeader tells the client of d's limit, as draft-ietf-httpapi-ratelimit-headers-10

@@ -104,7 +104,7 @@ func checkTimes(f *faults, k *Key, expiresAfter time.Time) {
 		t     time.Time
 	}{{"NotBefore", k.NotBefore}, {"ExpiresAt", k.ExpiresAt}} {
 		if !validTime(t.t) {
-			f.add(t.field, "must be before the year 10000")
+			f.add(t.field, "must be after 1970 and before the year 10000")
 		}
 	}
 	if !k.ExpiresAt.IsZero() && !expiresAfter.Before(k.ExpiresAt) {

@@ -1,6 +1,7 @@
 package apikey_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -259,6 +260,33 @@ func TestRotateRevivesNothing(t *testing.T) {
 		}
 		if got := r.verdict(issued.Token.Reveal()); got != want {
 			t.Errorf("a new token of a key that is %s: %s", want, got)
+		}
+	}
+}
+
+// TestReplaceLostToken: a rotation whose outcome was unknown left a token that
+// nobody has; the one that clients use works on while another takes its place.
+func TestReplaceLostToken(t *testing.T) {
+	w := newWorld(t)
+	first := must[*apikey.Issued](t)(w.ring().Create(t.Context(), apikey.KeyParams{Name: "a"}))
+	id := first.Key.ID
+	if _, err := w.ring().Rotate(t.Context(), id, apikey.RotateParams{Replace: 1}); !errors.Is(err, apikey.ErrVersion) {
+		t.Errorf("replacing the only token: %v, want ErrVersion", err)
+	}
+	lost := must[*apikey.Issued](t)(w.ring().Rotate(t.Context(), id, apikey.RotateParams{Grace: time.Hour}))
+	if _, err := w.ring().Rotate(t.Context(), id, apikey.RotateParams{Replace: 1}); !errors.Is(err, apikey.ErrVersion) {
+		t.Errorf("replacing one that is not the newest: %v, want ErrVersion", err)
+	}
+	found := must[*apikey.Issued](t)(w.ring().Rotate(t.Context(), id, apikey.RotateParams{Replace: 2}))
+	if s := found.Key.Secrets; len(s) != 2 || s[0].N != 3 || s[1].N != 1 || !s[1].NotAfter.Equal(lost.Key.Secrets[1].NotAfter) {
+		t.Errorf("secrets %+v", s)
+	}
+	for _, tc := range []struct {
+		issued *apikey.Issued
+		good   bool
+	}{{first, true}, {lost, false}, {found, true}} {
+		if _, _, err := w.Verify(t.Context(), apikey.Request{Token: tc.issued.Token.Reveal()}); (err == nil) != tc.good {
+			t.Errorf("token of secret %d: %v", tc.issued.Key.Secrets[0].N, err)
 		}
 	}
 }

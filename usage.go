@@ -141,7 +141,9 @@ func (g *usage) add(id string, requests int64, last, now time.Time) {
 	defer g.mu.Unlock()
 	e := g.entry(usageKey{id, 1, at.UnixMicro() / hourMicro})
 	e.Requests += requests
-	e.LastUsed = last
+	if last.After(e.LastUsed) {
+		e.LastUsed = last
+	}
 }
 
 // entry is the pending one for k. g.mu is held.
