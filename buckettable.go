@@ -11,18 +11,19 @@ import (
 )
 
 // tokenBucket is one bucket of a [TokenBuckets]. There may be millions: it has
-// 128 bytes, a size class of the allocator.
+// 144 bytes, a size class of the allocator.
 //
 // A Take locks all its buckets, in the order of compareBuckets, and may lock a
 // shard while it holds some. Who holds a shard's lock therefore only tries a
 // bucket's.
 type tokenBucket struct {
-	mu   sync.Mutex
-	lim  rate.Limiter              // rate, burst and level; under mu
-	last time.Duration             // the latest time it knows, since TokenBuckets.start; under mu
-	kind unique.Handle[bucketKind] // zero: dropped; written under mu and the shard's lock, read under either
-	id   string                    // Bucket.ID
-	next *tokenBucket              // in the same chain; under the shard's lock
+	mu    sync.Mutex
+	lim   rate.Limiter              // rate, burst and level; under mu
+	last  time.Duration             // when lim last changed, since TokenBuckets.start; under mu
+	level float64                   // lim's tokens then, to the last bit: asking lim would lock it once more; under mu
+	kind  unique.Handle[bucketKind] // zero: dropped; written under mu and the shard's lock, read under either
+	id    string                    // Bucket.ID
+	next  *tokenBucket              // in the same chain; under the shard's lock
 }
 
 // bucketKind is what many buckets have in common, kept once.

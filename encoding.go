@@ -268,8 +268,7 @@ func (p *reader) uint() uint64 {
 	return p.longUint()
 }
 
-func (p *reader) longUint() uint64 {
-	var v uint64
+func (p *reader) longUint() (v uint64) {
 	for shift := 0; p.i < len(p.s) && !p.bad; shift += 7 {
 		c := p.s[p.i]
 		p.i++
@@ -305,6 +304,16 @@ func (p *reader) count(most int) int {
 }
 
 func (p *reader) str() string {
+	if i := p.i + 1; i <= len(p.s) { // nearly all are short
+		if end := i + int(p.s[p.i]); p.s[p.i] < 0x80 && end <= len(p.s) {
+			p.i = end
+			return p.s[i:end]
+		}
+	}
+	return p.longStr()
+}
+
+func (p *reader) longStr() string {
 	n := p.uint()
 	if n > uint64(len(p.s)-p.i) {
 		p.bad, p.i = true, len(p.s)

@@ -55,13 +55,13 @@ func (m *Manager) Guard(p Policy) func(http.Handler) http.Handler {
 			panic("apikey: Guard of a nil handler")
 		}
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			principal, decision, err := m.checkAndTell(r, &p, true)
+			principal, decision, policy, err := m.check(r, &p, true)
 			if err != nil {
 				m.WriteError(w, r, err)
 				return
 			}
 			g := &grant{Context: r.Context(), m: m, principal: principal, cost: max(p.Cost, 1)}
-			m.setHeader(w.Header(), principal, decision, &g.values)
+			m.setHeader(w.Header(), principal, &decision, policy, &g.values)
 			if principal != nil {
 				r = r.WithContext(g)
 			}
@@ -82,19 +82,22 @@ func (m *Manager) Require(perms ...Permission) func(http.Handler) http.Handler {
 // from limits and counts again. The Principal is nil on an Optional policy that let a
 // request without a credential pass. Errors are those of [Manager.Verify].
 func (m *Manager) Check(r *http.Request, p Policy) (*Principal, Decision, error) {
-	return m.checkAndTell(r, &p, false)
-}
-
-// checkAndTell is Check of a policy that may have been checked before.
-func (m *Manager) checkAndTell(r *http.Request, p *Policy, wired bool) (*Principal, Decision, error) {
-	principal, decision, err := m.check(r, p, wired)
-	if err != nil {
-		m.refused(r.Context(), peer(r), err)
-	}
+	principal, decision, _, err := m.check(r, &p, false)
 	return principal, decision, err
 }
 
-func (m *Manager) check(r *http.Request, p *Policy, wired bool) (*Principal, Decision, error) {
+// check decides, and tells the host of a refusal. The policy is the header of
+// the Decision's limit; wired says that p's permissions were checked before.
+func (m *Manager) check(r *http.Request, p *Policy, wired bool) (_ *Principal, _ Decision, policy string, err error) {
+	a := &attempt{http: r, wired: wired}
+	principal, decision, err := m.decide(r, p, a)
+	if err != nil && m.cfg.OnEvent != nil {
+		m.refused(r.Context(), peer(r), err)
+	}
+	return principal, decision, a.policy, err
+}
+
+func (m *Manager) decide(r *http.Request, p *Policy, a *attempt) (*Principal, Decision, error) {
 	if m.closed.Load() {
 		return nil, Decision{}, ErrClosed
 	}
@@ -105,7 +108,7 @@ func (m *Manager) check(r *http.Request, p *Policy, wired bool) (*Principal, Dec
 	if reason != "" {
 		return nil, Decision{}, &Denial{Reason: reason, Peer: peer(r)}
 	}
-	a := &attempt{http: r, wired: wired, Request: Request{Token: token, All: p.All, Any: p.Any, Environment: p.Environment, Cost: p.Cost}}
+	a.Request = &Request{Token: token, All: p.All, Any: p.Any, Environment: p.Environment, Cost: p.Cost}
 	if p.Owner != nil {
 		a.ownerBound, a.Owner = true, p.Owner(r)
 	}
@@ -179,13 +182,17 @@ const (
 // for this caller alone (Cache-Control: private, where there is a Principal),
 // and that it varies with the credential. A handler may say otherwise.
 func (m *Manager) SetHeader(h http.Header, p *Principal, d Decision) {
-	m.setHeader(h, p, d, new([4]string))
+	policy := ""
+	if d.Limit.N != 0 {
+		policy = d.Limit.policy()
+	}
+	m.setHeader(h, p, &d, policy, new([4]string))
 }
 
 // setHeader sets headers whose values live in v.
-func (m *Manager) setHeader(h http.Header, p *Principal, d Decision, v *[4]string) {
+func (m *Manager) setHeader(h http.Header, p *Principal, d *Decision, policy string, v *[4]string) {
 	if d.Limit.N != 0 {
-		v[0], v[1] = d.header()
+		v[0], v[1] = policy, d.header()
 		h[headerPolicy], h[headerLimit] = v[0:1:1], v[1:2:2]
 	}
 	if p != nil {
@@ -206,27 +213,24 @@ func (m *Manager) setHeader(h http.Header, p *Principal, d Decision, v *[4]strin
 // Decision it sets nothing.
 func (d Decision) SetHeader(h http.Header) {
 	if d.Limit.N != 0 {
-		policy, limit := d.header()
-		h[headerPolicy], h[headerLimit] = []string{policy}, []string{limit}
+		h[headerPolicy], h[headerLimit] = []string{d.Limit.policy()}, []string{d.header()}
 	}
 }
 
-// header is the two values, as structured fields (RFC 9651): one item each. A
-// window of a broken number of seconds is rounded up, and the quota with it.
-func (d Decision) header() (policy, limit string) {
-	window := int64(ceilSeconds(d.Limit.Per).Seconds())
-	quota := int64(float64(d.Limit.N) * float64(window) / d.Limit.Per.Seconds())
-	var buf [128]byte
-	b := append(buf[:0], '"')
-	b = append(append(b, d.Limit.Name...), `";q=`...)
-	b = append(strconv.AppendInt(b, quota, 10), ";w="...)
-	b = strconv.AppendInt(b, window, 10)
-	n := len(b)
-	b = append(append(append(b, '"'), d.Limit.Name...), `";r=`...)
+// header is the value of RateLimit: a structured field (RFC 9651) of one item.
+func (d *Decision) header() string {
+	var buf [maxNameLen + 48]byte
+	b := append(append(append(buf[:0], '"'), d.Limit.Name...), `";r=`...)
 	b = append(strconv.AppendInt(b, int64(d.Remaining), 10), ";t="...)
 	b = strconv.AppendInt(b, int64((d.Reset+999_999_999)/1_000_000_000), 10)
-	both := string(b)
-	return both[:n], both[n:]
+	return string(b)
+}
+
+// policy is the RateLimit-Policy of l. A window of a broken number of seconds
+// is rounded up, and the quota with it.
+func (l *Limit) policy() string {
+	window := ceilSeconds(l.Per).Seconds()
+	return fmt.Sprintf(`"%s";q=%d;w=%d`, l.Name, int64(float64(l.N)*window/l.Per.Seconds()), int64(window))
 }
 
 // httpRules is HTTPConfig, checked and prepared.

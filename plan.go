@@ -59,8 +59,19 @@ func checkLimits(f *faults, field string, limits []Limit) {
 // planEntry is a plan as it was answered for an owner. Every use of the
 // owner's keys points to it, so that one refresh serves all of them.
 type planEntry struct {
-	until atomic.Int64 // fresh until then, µs since 1970; 0: forgotten
-	plan  Plan
+	until    atomic.Int64 // fresh until then, µs since 1970; 0: forgotten
+	plan     Plan
+	policies []string // of plan.KeyLimits and then plan.OwnerLimits, as headers have them
+}
+
+func newPlanEntry(plan Plan) *planEntry {
+	e := &planEntry{plan: plan}
+	for _, limits := range [][]Limit{plan.KeyLimits, plan.OwnerLimits} {
+		for _, l := range limits {
+			e.policies = append(e.policies, l.policy())
+		}
+	}
+	return e
 }
 
 // plans asks the host for plans and remembers the answers for a while.
@@ -138,7 +149,7 @@ func (p *plans) lead(ctx context.Context, owner string, now int64) (*planEntry, 
 	}
 	e := p.entries[owner]
 	if e == nil || forgotten || !reflect.DeepEqual(e.plan, plan) {
-		e = &planEntry{plan: plan}
+		e = newPlanEntry(plan)
 	}
 	if !forgotten {
 		p.keep(owner, e, now)

@@ -48,12 +48,13 @@ func (l Limit) check(f *faults, field string) {
 }
 
 const (
+	maxNameLen  = 64
 	maxLimitN   = 1_000_000_000
 	maxLimitPer = 366 * 24 * time.Hour
 )
 
 func validName(s string) bool {
-	if s == "" || len(s) > 64 {
+	if s == "" || len(s) > maxNameLen {
 		return false
 	}
 	for i := range len(s) {
@@ -82,6 +83,7 @@ type Bucket struct {
 	Owner string // whose it is; a limiter spread over nodes keeps an owner's buckets together by it
 	Limit Limit
 
+	policy string       // of Limit, as a header has it; "": not made yet
 	handle *tokenBucket // resolved by TokenBuckets before the slice is shared; nil: look it up
 }
 

@@ -60,7 +60,7 @@ func (t *TokenBuckets) Take(ctx context.Context, now time.Time, n int, buckets [
 	for i := range takings {
 		t.look(&takings[i], at)
 	}
-	return takeAll(takings, n), nil
+	return t.takeAll(takings, n), nil
 }
 
 // resolve looks b up and makes it if it is new, so that Take need not look for
@@ -125,10 +125,9 @@ type taking struct {
 	*tokenBucket // nil: not found yet
 	want         *Bucket
 	rate         rate.Limit
-	at           time.Time     // when the bucket is asked: now, or the latest time it knows
+	at           time.Duration // when the bucket is asked: now, or the latest time it knows, since TokenBuckets.start
 	lag          time.Duration // how much later than now that is
 	level        float64       // its tokens then, without those that this Take took
-	taken        bool
 }
 
 // lock locks the buckets of takings, in their order, and finds those that are
@@ -158,25 +157,25 @@ func unlock(takings []taking) {
 func (t *TokenBuckets) find(b *Bucket, at time.Duration) *tokenBucket {
 	return t.table.find(b, func(swept time.Duration) *tokenBucket {
 		at = max(at, swept)
-		made := &tokenBucket{id: strings.Clone(b.ID), last: at} // the caller's string may be part of something large
-		made.setLimit(t.start.Add(at), b.Limit.rate(), b.Limit.Capacity())
+		made := &tokenBucket{id: strings.Clone(b.ID)} // the caller's string may be part of something large
+		made.setLimit(t.start, at, b.Limit.rate(), b.Limit.Capacity())
 		return made
 	})
 }
 
-// look brings the bucket to now and to the limit that is wanted.
+// look brings the bucket to the limit that is wanted and says what it holds now.
 func (t *TokenBuckets) look(tk *taking, now time.Duration) {
-	tk.last = max(tk.last, now)
-	tk.lag = tk.last - now
-	tk.at = t.start.Add(tk.last)
-	kind := tk.kind.Value()
+	b := tk.tokenBucket
+	tk.at = max(b.last, now)
+	tk.lag = tk.at - now
+	kind := b.kind.Value()
 	tk.rate = kind.rate
 	if kind.limit != tk.want.Limit {
 		tk.rate = tk.want.Limit.rate()
-		tk.setLimit(tk.at, tk.rate, tk.want.Limit.Capacity())
-		t.table.setKind(tk.tokenBucket, tk.want)
+		b.setLimit(t.start, tk.at, tk.rate, tk.want.Limit.Capacity())
+		t.table.setKind(b, tk.want)
 	}
-	tk.level = tk.lim.TokensAt(tk.at)
+	tk.level = min(b.level+(tk.at-b.last).Seconds()*float64(tk.rate), float64(tk.want.Limit.Capacity()))
 }
 
 // rate is l in tokens a second.
@@ -185,7 +184,8 @@ func (l *Limit) rate() rate.Limit { return rate.Limit(float64(l.N) / l.Per.Secon
 // setLimit gives the bucket another rate and burst. What was spent stays
 // spent: the level rises or falls by as much as the burst, below 0 too. A new
 // bucket has no rate, no burst and nothing spent, so this fills it.
-func (b *tokenBucket) setLimit(at time.Time, r rate.Limit, burst int) {
+func (b *tokenBucket) setLimit(start time.Time, since time.Duration, r rate.Limit, burst int) {
+	at := start.Add(since)
 	switch more := burst - b.lim.Burst(); {
 	case more < 0:
 		b.lim.ReserveN(at, -more)
@@ -197,10 +197,11 @@ func (b *tokenBucket) setLimit(at time.Time, r rate.Limit, burst int) {
 		b.lim.SetLimitAt(at.Add(-time.Second), rate.Limit(more))
 	}
 	b.lim.SetLimitAt(at, r)
+	b.last, b.level = since, b.lim.TokensAt(at)
 }
 
 // takeAll takes n tokens from every bucket if each has them.
-func takeAll(takings []taking, n int) Decision {
+func (t *TokenBuckets) takeAll(takings []taking, n int) Decision {
 	var wait time.Duration
 	var waiting, least *taking
 	for i := range takings {
@@ -221,8 +222,9 @@ func takeAll(takings []taking, n int) Decision {
 	}
 	for i := range takings {
 		tk := &takings[i]
-		tk.lim.ReserveN(tk.at, n)
-		tk.level, tk.taken = tk.level-float64(n), true
+		tk.lim.ReserveN(t.start.Add(tk.at), n)
+		tk.level -= float64(n)
+		tk.tokenBucket.last, tk.tokenBucket.level = tk.at, tk.level
 	}
 	if least == nil {
 		return Decision{Allowed: true}
@@ -260,12 +262,10 @@ func (tk *taking) until(n int) time.Duration {
 }
 
 // levelAfter is what the bucket will hold in a while, to the last bit of what
-// the limiter will compute then.
+// the limiter will compute then: it counts from the last time it gave.
 func (tk *taking) levelAfter(d time.Duration) float64 {
-	if tk.taken { // the limiter counts from tk.at: no need to lock it
-		return tk.level + d.Seconds()*float64(tk.rate)
-	}
-	return tk.lim.TokensAt(tk.at.Add(d))
+	b := tk.tokenBucket
+	return b.level + (tk.at+d-b.last).Seconds()*float64(tk.rate)
 }
 
 // flowTime is how many nanoseconds tokens take to flow in. Below 1 they count

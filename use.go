@@ -42,11 +42,20 @@ func (u *use) of(i int) (*Principal, *tally) {
 	return &u.second.principal, &u.second.tally
 }
 
-// use finds or makes what m keeps of a record in use.
-func (m *Manager) use(ctx context.Context, rec *Record, v *vitals, now time.Time) (*use, error) {
+// lastUse is what m kept of a record, fresh or not; nil if nothing.
+func (m *Manager) lastUse(rec *Record) *use {
+	if u := rec.use.Load(); u != nil && u.m == m {
+		return u
+	}
+	return nil
+}
+
+// use is what m keeps of a record in use: old, if it is still good, or made
+// anew.
+func (m *Manager) use(ctx context.Context, rec *Record, old *use, v *vitals, now time.Time) (*use, error) {
 	nowMicro := now.UnixMicro()
-	old := rec.use.Load()
-	if old != nil && old.m == m && (old.until == 0 || nowMicro < old.until) && (old.plan == nil || m.plans.fresh(old.plan, nowMicro)) {
+	current := old != nil && (old.until == 0 || nowMicro < old.until)
+	if current && (old.plan == nil || m.plans.fresh(old.plan, nowMicro)) {
 		return old, nil
 	}
 	u := &use{m: m, rec: rec}
@@ -56,7 +65,7 @@ func (m *Manager) use(ctx context.Context, rec *Record, v *vitals, now time.Time
 		if err != nil {
 			return nil, unavailable("plan", err)
 		}
-		if old != nil && old.m == m && old.plan == entry && (old.until == 0 || nowMicro < old.until) {
+		if current && old.plan == entry {
 			return old, nil // asked again, and the answer is the same
 		}
 		u.plan, u.principal.plan = entry, entry.plan.Name
@@ -66,8 +75,8 @@ func (m *Manager) use(ctx context.Context, rec *Record, v *vitals, now time.Time
 		u.second.principal.secret = v.secrets[1].n
 	}
 	u.limit(now)
-	if !rec.use.CompareAndSwap(old, u) {
-		if won := rec.use.Load(); won != nil && won.m == m && won.plan == u.plan {
+	if !rec.use.CompareAndSwap(old, u) { // somebody was faster, or another Manager has its own there
+		if won := m.lastUse(rec); won != nil && won.plan == u.plan {
 			return won, nil
 		}
 	}
@@ -94,30 +103,34 @@ func (u *use) limit(now time.Time) {
 			}
 		}
 	}
-	var plan Plan
-	if u.plan != nil {
-		plan = u.plan.plan
+	entry := u.plan
+	if entry == nil {
+		entry = new(planEntry)
 	}
-	n := len(plan.OwnerLimits) + len(plan.KeyLimits) + len(overrides)
+	keyLimits, ownerLimits := entry.plan.KeyLimits, entry.plan.OwnerLimits
+	n := len(keyLimits) + len(ownerLimits) + len(overrides)
 	if n == 0 {
 		return
 	}
 	u.buckets = make([]Bucket, 0, n)
-	for _, l := range plan.KeyLimits {
-		u.buckets = append(u.buckets, Bucket{Scope: ScopeKey, ID: p.KeyID(), Owner: p.Owner(), Limit: l})
+	add := func(scope Scope, id string, l Limit, policy string) {
+		u.buckets = append(u.buckets, Bucket{Scope: scope, ID: id, Owner: p.Owner(), Limit: l, policy: policy})
+	}
+	for i, l := range keyLimits {
+		add(ScopeKey, p.KeyID(), l, entry.policies[i])
 	}
 next:
 	for _, o := range overrides {
 		for i := range u.buckets {
 			if u.buckets[i].Limit.Name == o.Name {
-				u.buckets[i].Limit = o.Limit
+				u.buckets[i].Limit, u.buckets[i].policy = o.Limit, o.policy()
 				continue next
 			}
 		}
-		u.buckets = append(u.buckets, Bucket{Scope: ScopeKey, ID: p.KeyID(), Owner: p.Owner(), Limit: o.Limit})
+		add(ScopeKey, p.KeyID(), o.Limit, o.policy())
 	}
-	for _, l := range plan.OwnerLimits {
-		u.buckets = append(u.buckets, Bucket{Scope: ScopeOwner, ID: p.Owner(), Owner: p.Owner(), Limit: l})
+	for i, l := range ownerLimits {
+		add(ScopeOwner, p.Owner(), l, entry.policies[len(keyLimits)+i])
 	}
 	if t, ok := u.m.cfg.Limiter.(*TokenBuckets); ok {
 		for i := range u.buckets {

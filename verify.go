@@ -28,7 +28,7 @@ type Request struct {
 // The Decision is of the limit that was nearest to being used up, for the
 // caller to be told; it is zero if no limit applied.
 func (m *Manager) Verify(ctx context.Context, r Request) (*Principal, Decision, error) {
-	p, d, err := m.verify(ctx, &attempt{Request: r})
+	p, d, err := m.verify(ctx, &attempt{Request: &r})
 	if err != nil {
 		m.refused(ctx, r.Peer, err)
 	}
@@ -37,12 +37,14 @@ func (m *Manager) Verify(ctx context.Context, r Request) (*Principal, Decision, 
 
 // attempt is a Request and what only a guard knows of it.
 type attempt struct {
-	Request
+	*Request
 	http       *http.Request // whose peer it is; nil: Peer
 	wired      bool          // All and Any were checked when the route was wired
 	ownerBound bool          // Owner was asked for, also if it is ""
 	charger    string        // the key that an outer guard let in with this request
 	charged    int           // what that guard took from its limits
+
+	policy string // answered: of the Decision's Limit, as a header has it
 }
 
 func (r *attempt) peer() netip.Addr {
@@ -73,6 +75,7 @@ func (m *Manager) verify(ctx context.Context, r *attempt) (*Principal, Decision,
 	if err != nil {
 		return nil, Decision{}, err
 	}
+	old := m.lastUse(rec) // looked at before the hash, which the way through memory then overlaps
 	var v vitals
 	rec.vitals(&v)
 	secret, err := m.prove(&v, r.Token)
@@ -91,7 +94,7 @@ func (m *Manager) verify(ctx context.Context, r *attempt) (*Principal, Decision,
 	}
 
 	// 4. Plan, environment, owner, permissions.
-	u, err := m.use(ctx, rec, &v, now)
+	u, err := m.use(ctx, rec, old, &v, now)
 	if err != nil {
 		return nil, Decision{}, err
 	}
@@ -276,6 +279,11 @@ func (m *Manager) take(ctx context.Context, u *use, now time.Time, r *attempt) (
 	if d.Limit.N == 0 {
 		return Decision{}, unavailable("limiter", errors.New("its decision names no limit"))
 	}
+	for i := range u.buckets {
+		if u.buckets[i].Limit == d.Limit {
+			r.policy = u.buckets[i].policy
+		}
+	}
 	return d, nil
 }
 
@@ -341,12 +349,12 @@ func (m *Manager) Recheck(ctx context.Context, p *Principal) error {
 	if gone.Reason = v.refuse(secret, now.UnixMicro()); gone.Reason != "" {
 		return gone
 	}
-	u, err := m.use(ctx, rec, &v, now)
+	u, err := m.use(ctx, rec, m.lastUse(rec), &v, now)
 	if err != nil {
 		return err
 	}
 	current, _ := u.of(secret)
-	denial := u.refuse(current, &attempt{})
+	denial := u.refuse(current, &attempt{Request: &Request{}})
 	if denial == nil && !current.permissions().Covers(p.permissions()) {
 		denial = &Denial{Reason: ReasonPermission}
 	}
