@@ -108,7 +108,7 @@ func (m *Manager) decide(r *http.Request, p *Policy, a *attempt) (*Principal, De
 	if reason != "" {
 		return nil, Decision{}, &Denial{Reason: reason, Peer: peer(r)}
 	}
-	a.Request = &Request{Token: token, All: p.All, Any: p.Any, Environment: p.Environment, Cost: p.Cost}
+	a.Token, a.All, a.Any, a.Environment, a.Cost = token, p.All, p.Any, p.Environment, p.Cost
 	if p.Owner != nil {
 		a.ownerBound, a.Owner = true, p.Owner(r)
 	}

@@ -28,7 +28,7 @@ type Request struct {
 // The Decision is of the limit that was nearest to being used up, for the
 // caller to be told; it is zero if no limit applied.
 func (m *Manager) Verify(ctx context.Context, r Request) (*Principal, Decision, error) {
-	p, d, err := m.verify(ctx, &attempt{Request: &r})
+	p, d, err := m.verify(ctx, &attempt{Request: r})
 	if err != nil {
 		m.refused(ctx, r.Peer, err)
 	}
@@ -37,7 +37,7 @@ func (m *Manager) Verify(ctx context.Context, r Request) (*Principal, Decision, 
 
 // attempt is a Request and what only a guard knows of it.
 type attempt struct {
-	*Request
+	Request
 	http       *http.Request // whose peer it is; nil: Peer
 	wired      bool          // All and Any were checked when the route was wired
 	ownerBound bool          // Owner was asked for, also if it is ""
@@ -354,7 +354,7 @@ func (m *Manager) Recheck(ctx context.Context, p *Principal) error {
 		return err
 	}
 	current, _ := u.of(secret)
-	denial := u.refuse(current, &attempt{Request: &Request{}})
+	denial := u.refuse(current, &attempt{})
 	if denial == nil && !current.permissions().Covers(p.permissions()) {
 		denial = &Denial{Reason: ReasonPermission}
 	}
