@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -232,21 +233,13 @@ func (u *use) refuse(p *Principal, r *attempt) *Denial {
 	if (r.ownerBound || r.Owner != "") && p.Owner() != r.Owner {
 		return &Denial{Reason: ReasonOwner}
 	}
-	can := p.Can
-	if r.wired {
-		can = p.can
-	}
+	can := func(need Permission) bool { return (r.wired || need.validRequired()) && p.can(need) }
 	for _, need := range r.All {
 		if !can(need) {
 			return &Denial{Reason: ReasonPermission, Permission: need}
 		}
 	}
-	for _, need := range r.Any {
-		if can(need) {
-			return nil
-		}
-	}
-	if len(r.Any) > 0 {
+	if len(r.Any) > 0 && !slices.ContainsFunc(r.Any, can) {
 		return &Denial{Reason: ReasonPermission, Permission: r.Any[0]}
 	}
 	return nil
