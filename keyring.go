@@ -333,7 +333,7 @@ const modifyTries = 1000
 // pause waits a moment, longer with every try up to 4 ms, so that many writers
 // of one key come apart.
 func pause(ctx context.Context, try int) error {
-	t := time.NewTimer(rand.N(time.Duration(min(try, 40)) * 100 * time.Microsecond))
+	t := time.NewTimer(rand.N(time.Duration(min(try, 40)) * 100 * time.Microsecond)) //nolint:gosec // nothing to guess in how long a loser waits
 	defer t.Stop()
 	select {
 	case <-t.C:

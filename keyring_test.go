@@ -344,8 +344,7 @@ func TestKeyringWithAnEndedContext(t *testing.T) {
 	for _, verb := range append(keyVerbs(), ownerVerbs(token)...) {
 		err := verb.call(ctx, r.as(operator), id)
 		wantError(t, verb.name, err, context.Canceled)
-		var unknown *apikey.OutcomeUnknownError
-		if errors.As(err, &unknown) {
+		if _, unknown := errors.AsType[*apikey.OutcomeUnknownError](err); unknown {
 			t.Errorf("%s: nothing was tried, and the outcome is said to be unknown", verb.name)
 		}
 	}
@@ -392,26 +391,30 @@ func TestUpdateSetsAndClearsEachField(t *testing.T) {
 		{"description", apikey.KeyUpdate{Description: new("other")}, func(k *apikey.Key) { k.Description = "other" }},
 		{"no description", apikey.KeyUpdate{Description: new("")}, func(k *apikey.Key) { k.Description = "" }},
 		{
-			"permissions, normalised", apikey.KeyUpdate{Permissions: &apikey.Permissions{"users:read", "calls:*", "calls:read", "calls:*"}},
+			"permissions, normalised",
+			apikey.KeyUpdate{Permissions: &apikey.Permissions{"users:read", "calls:*", "calls:read", "calls:*"}},
 			func(k *apikey.Key) { k.Permissions = apikey.Permissions{"calls:*", "users:read"} },
 		},
 		{"no permissions", apikey.KeyUpdate{Permissions: new(apikey.Permissions)}, func(k *apikey.Key) { k.Permissions = nil }},
 		{
-			"not before, cut to microseconds", apikey.KeyUpdate{NotBefore: new(later.Add(1500).In(time.FixedZone("", 3600)))},
+			"not before, cut to microseconds",
+			apikey.KeyUpdate{NotBefore: new(later.Add(1500).In(time.FixedZone("", 3600)))},
 			func(k *apikey.Key) { k.NotBefore = later.Add(1000) },
 		},
 		{"no not before", apikey.KeyUpdate{NotBefore: new(time.Time)}, func(k *apikey.Key) { k.NotBefore = time.Time{} }},
 		{"expiry", apikey.KeyUpdate{ExpiresAt: new(muchLater.Add(time.Hour))}, func(k *apikey.Key) { k.ExpiresAt = muchLater.Add(time.Hour) }},
 		{"no expiry", apikey.KeyUpdate{ExpiresAt: new(time.Time)}, func(k *apikey.Key) { k.ExpiresAt = time.Time{} }},
 		{
-			"limits", apikey.KeyUpdate{Limits: &[]apikey.LimitOverride{{Limit: apikey.PerHour(7)}}},
+			"limits",
+			apikey.KeyUpdate{Limits: &[]apikey.LimitOverride{{Limit: apikey.PerHour(7)}}},
 			func(k *apikey.Key) { k.Limits = []apikey.LimitOverride{{Limit: apikey.PerHour(7)}} },
 		},
 		{"no limits", apikey.KeyUpdate{Limits: new([]apikey.LimitOverride)}, func(k *apikey.Key) { k.Limits = nil }},
 		{"metadata", apikey.KeyUpdate{Metadata: &map[string]string{"c": ""}}, func(k *apikey.Key) { k.Metadata = map[string]string{"c": ""} }},
 		{"no metadata", apikey.KeyUpdate{Metadata: new(map[string]string)}, func(k *apikey.Key) { k.Metadata = nil }},
 		{
-			"two at once, at the version asked for", apikey.KeyUpdate{Name: new("x"), Description: new("y"), IfVersion: 1},
+			"two at once, at the version asked for",
+			apikey.KeyUpdate{Name: new("x"), Description: new("y"), IfVersion: 1},
 			func(k *apikey.Key) { k.Name, k.Description = "x", "y" },
 		},
 	}

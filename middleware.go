@@ -203,7 +203,7 @@ func (m *Manager) setHeader(h http.Header, p *Principal, d *Decision, policy str
 	if vary := h[headerVary]; vary == nil {
 		h[headerVary] = v[3:4:4]
 	} else if !slices.Contains(vary, v[3]) {
-		h[headerVary] = append(vary[:len(vary):len(vary)], v[3])
+		h[headerVary] = append(slices.Clip(vary), v[3])
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -197,11 +198,9 @@ func TestStoreTimeout(t *testing.T) {
 		id := r.issue(apikey.KeyParams{}).Key.ID
 		hang := func(ops ...string) {
 			r.store.fail(func(ctx context.Context, c storeCall, apply func() error) error {
-				for _, op := range ops {
-					if c.op == op {
-						<-ctx.Done()
-						return ctx.Err()
-					}
+				if slices.Contains(ops, c.op) {
+					<-ctx.Done()
+					return ctx.Err()
 				}
 				return apply()
 			})

@@ -61,7 +61,7 @@ func TestPermissionsAllows(t *testing.T) {
 	}
 	for _, tt := range tests {
 		var ps Permissions
-		for _, p := range strings.Fields(tt.granted) {
+		for p := range strings.FieldsSeq(tt.granted) {
 			ps = append(ps, Permission(p))
 		}
 		if got := ps.Allows(tt.required); got != tt.want {

@@ -26,8 +26,7 @@ func (m *Manager) WriteError(w http.ResponseWriter, r *http.Request, err error) 
 	h := w.Header()
 	h.Set(headerCache, "no-store")
 	h.Del("Www-Authenticate")
-	var denial *Denial
-	if errors.As(err, &denial) {
+	if denial, ok := errors.AsType[*Denial](err); ok {
 		if auth := denial.authError(); denial.Status() == http.StatusUnauthorized || auth != "" {
 			for _, c := range m.http.challenges {
 				h.Add("Www-Authenticate", c+auth)
@@ -55,12 +54,15 @@ func problemOf(err error) problem {
 	var gone *UnavailableError
 	switch {
 	case errors.As(err, &denial):
-		s := denial.Status()
-		return problem{http.StatusText(s), s, denial.Detail(), string(denial.Reason)}
+		return newProblem(denial.Status(), denial.Detail(), string(denial.Reason))
 	case errors.As(err, &gone), errors.Is(err, ErrClosed):
-		return problem{http.StatusText(503), 503, "The request cannot be checked now; try again.", "unavailable"}
+		return newProblem(http.StatusServiceUnavailable, "The request cannot be checked now; try again.", "unavailable")
 	}
-	return problem{http.StatusText(500), 500, "The service is set up wrongly for this request.", "misconfigured"}
+	return newProblem(http.StatusInternalServerError, "The service is set up wrongly for this request.", "misconfigured")
+}
+
+func newProblem(status int, detail, code string) problem {
+	return problem{Title: http.StatusText(status), Status: status, Detail: detail, Code: code}
 }
 
 // authError is the error part of a challenge (RFC 6750, 3.1); "": none.

@@ -64,8 +64,12 @@ func TestRecordRoundTrip(t *testing.T) {
 			}
 			p := key.Principal()
 			for _, c := range [][2]string{
-				{p.KeyID(), key.ID}, {p.Owner(), key.Owner}, {p.Name(), key.Name}, {p.Environment(), key.Environment},
-				{p.Metadata("region"), key.Metadata["region"]}, {p.Metadata("none"), ""},
+				{p.KeyID(), key.ID},
+				{p.Owner(), key.Owner},
+				{p.Name(), key.Name},
+				{p.Environment(), key.Environment},
+				{p.Metadata("region"), key.Metadata["region"]},
+				{p.Metadata("none"), ""},
 			} {
 				if c[0] != c[1] {
 					t.Errorf("principal says %q, the key %q", c[0], c[1])

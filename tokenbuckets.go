@@ -224,7 +224,8 @@ func (t *TokenBuckets) takeAll(takings []taking, n int) Decision {
 		tk := &takings[i]
 		tk.lim.ReserveN(t.start.Add(tk.at), n)
 		tk.level -= float64(n)
-		tk.tokenBucket.last, tk.tokenBucket.level = tk.at, tk.level
+		b := tk.tokenBucket // whose level is not this Take's
+		b.last, b.level = tk.at, tk.level
 	}
 	if least == nil {
 		return Decision{Allowed: true}

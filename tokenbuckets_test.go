@@ -130,7 +130,8 @@ func TestTakeIdentity(t *testing.T) {
 	other.Name = "Hour"
 	for _, b := range []Bucket{
 		keyBucket("abc", PerHour(1)), keyBucket("Abc", PerHour(1)), keyBucket("abc ", PerHour(1)), keyBucket("", PerHour(1)),
-		{Scope: ScopeOwner, ID: "abc", Limit: PerHour(1)}, keyBucket("abc", PerMinute(1)), keyBucket("abc", other), keyBucket("hour", PerHour(1)),
+		{Scope: ScopeOwner, ID: "abc", Limit: PerHour(1)},
+		keyBucket("abc", PerMinute(1)), keyBucket("abc", other), keyBucket("hour", PerHour(1)),
 	} {
 		if got := drain(t, limiter, moment, b); got != 1 {
 			t.Errorf("%+v: %d tokens, want its own 1", b, got)
@@ -317,7 +318,7 @@ func TestTakeUnderLoad(t *testing.T) {
 							admitted = append(admitted, now.Sub(start))
 							mu.Unlock()
 						}
-						time.Sleep(d.RetryAfter + time.Duration(rnd.Int64N(int64(l.Per/time.Duration(l.N*100)))))
+						<-time.After(d.RetryAfter + time.Duration(rnd.Int64N(int64(l.Per/time.Duration(l.N*100)))))
 					}
 				})
 			}
