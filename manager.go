@@ -1,6 +1,7 @@
 package apikey
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -225,18 +226,19 @@ func (m *Manager) Flush(ctx context.Context) error {
 }
 
 // Close ends the Manager: from now on Verify, Check and every Keyring answer
-// [ErrClosed]. It waits for its goroutine and flushes usage; if the Store does
-// not take it, the error is a [*UsageLostError]. A second Close tries again to
-// flush what is left. The Store and the Limiter stay open.
+// [ErrClosed]. It flushes usage and waits for its goroutine; if the Store does
+// not take it, or ctx ends first, the error is a [*UsageLostError]. A second
+// Close tries again to flush what is left. The Store and the Limiter stay open.
 func (m *Manager) Close(ctx context.Context) error {
 	m.closed.Store(true)
 	m.stop()
+	err := m.usage.flush(ctx, true)
 	select {
 	case <-m.done:
-	case <-ctx.Done():
-		return m.usage.lost(ctx.Err())
+	case <-ctx.Done(): // the Store keeps the goroutine
+		err = cmp.Or(err, ctx.Err())
 	}
-	if err := m.usage.flush(ctx, true); err != nil {
+	if err != nil {
 		return m.usage.lost(err)
 	}
 	return nil

@@ -173,8 +173,8 @@ type paramBound struct {
 
 func TestCreateBounds(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, nil)
 	for _, tt := range paramBounds() {
+		r := newRig(t, nil)
 		p := apikey.KeyParams{Name: "name"}
 		tt.set(&p)
 		if tt.fields == nil {
@@ -198,8 +198,8 @@ func TestCreateBounds(t *testing.T) {
 
 func TestUpdateBounds(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, nil)
 	for _, tt := range paramBounds() {
+		r := newRig(t, nil)
 		zero := apikey.KeyParams{Name: "name"}
 		p := zero
 		tt.set(&p)

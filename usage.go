@@ -38,15 +38,17 @@ type usage struct {
 	node   string
 	shards [usageShards]usageShard
 
-	flushing sync.Mutex  // one flush at a time; guards what follows
+	sending chan struct{} // full while batches go to the store: one at a time
+
+	collecting sync.Mutex // guards what follows
+	gen        int64      // how often was collected
+	busy       []*use     // uses that stay on their records
+
+	mu       sync.Mutex // guards what follows
+	pending  map[usageKey]*UsageEntry
 	seq      int64       // of the batch in flight
 	inFlight *UsageBatch // handed over and not acknowledged: repeated unchanged
-	gen      int64       // how often was collected
-	busy     []*use      // uses that stay on their records
-
-	mu      sync.Mutex // guards pending
-	pending map[usageKey]*UsageEntry
-	closed  bool
+	closed   bool
 }
 
 type usageShard struct {
@@ -57,7 +59,7 @@ type usageShard struct {
 }
 
 func newUsage(m *Manager) *usage {
-	return &usage{m: m, node: randomBase62(22), pending: make(map[usageKey]*UsageEntry)}
+	return &usage{m: m, node: randomBase62(22), sending: make(chan struct{}, 1), pending: make(map[usageKey]*UsageEntry)}
 }
 
 // admitted counts a request of u's i-th secret. It reports false after Close
@@ -160,19 +162,22 @@ func (g *usage) entry(k usageKey) *UsageEntry {
 // batch in flight is repeated unchanged by the next flush. With last nothing
 // is counted any more after it.
 func (g *usage) flush(ctx context.Context, last bool) error {
-	g.flushing.Lock()
-	defer g.flushing.Unlock()
 	g.collect(last)
+	select {
+	case g.sending <- struct{}{}:
+		defer func() { <-g.sending }()
+	case <-ctx.Done(): // another flush waits for the store
+		return ctx.Err()
+	}
 	for {
-		if g.inFlight == nil {
-			if g.inFlight = g.nextBatch(); g.inFlight == nil {
-				return nil
-			}
+		b := g.nextBatch()
+		if b == nil {
+			return nil
 		}
-		if err := g.send(ctx, *g.inFlight); err != nil {
+		if err := g.send(ctx, *b); err != nil {
 			return err
 		}
-		g.inFlight = nil
+		g.acknowledged()
 	}
 }
 
@@ -190,6 +195,8 @@ const flushTimeout = 30 * time.Second
 // key that was used once or not at all since the last time. So the memory of a
 // key in use is held for the busy ones only.
 func (g *usage) collect(last bool) {
+	g.collecting.Lock()
+	defer g.collecting.Unlock()
 	g.gen++
 	for i := range g.shards {
 		s := &g.shards[i]
@@ -238,12 +245,13 @@ func (g *usage) collectUse(u *use) {
 	}
 }
 
-// nextBatch takes up to usageBatch entries from pending; nil if there are none.
+// nextBatch is the batch in flight. If there is none it takes up to usageBatch
+// entries from pending; nil if that is empty.
 func (g *usage) nextBatch() *UsageBatch {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.pending) == 0 {
-		return nil
+	if g.inFlight != nil || len(g.pending) == 0 {
+		return g.inFlight
 	}
 	g.seq++
 	b := &UsageBatch{Node: g.node, Seq: g.seq, Entries: make([]UsageEntry, 0, min(len(g.pending), usageBatch))}
@@ -257,13 +265,18 @@ func (g *usage) nextBatch() *UsageBatch {
 	slices.SortFunc(b.Entries, func(x, y UsageEntry) int {
 		return cmp.Or(cmp.Compare(x.KeyID, y.KeyID), cmp.Compare(x.Secret, y.Secret), x.Hour.Compare(y.Hour))
 	})
+	g.inFlight = b
 	return b
+}
+
+func (g *usage) acknowledged() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.inFlight = nil
 }
 
 // lost is what a failed last flush leaves behind.
 func (g *usage) lost(err error) *UsageLostError {
-	g.flushing.Lock()
-	defer g.flushing.Unlock()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	l := &UsageLostError{Err: err}
