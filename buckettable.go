@@ -17,12 +17,12 @@ import (
 // shard while it holds some. Who holds a shard's lock therefore only tries a
 // bucket's.
 type tokenBucket struct {
+	id    string // Bucket.ID; never changes
 	mu    sync.Mutex
 	lim   rate.Limiter              // rate, burst and level; under mu
 	last  time.Duration             // when lim last changed, since TokenBuckets.start; under mu
 	level float64                   // lim's tokens then, to the last bit: asking lim would lock it once more; under mu
 	kind  unique.Handle[bucketKind] // zero: dropped; written under mu and the shard's lock, read under either
-	id    string                    // Bucket.ID
 	next  *tokenBucket              // in the same chain; under the shard's lock
 }
 

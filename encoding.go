@@ -235,15 +235,40 @@ func (p *reader) public(d *document) {
 	for i := range k.Secrets {
 		k.Secrets[i].Prefix, k.Secrets[i].CreatedAt = p.str(), p.time()
 	}
-	if n := p.count(len(p.s)); n > 0 {
-		k.Limits = make([]LimitOverride, n)
-	}
-	for i := range k.Limits {
-		k.Limits[i] = LimitOverride{Limit: Limit{Name: p.str(), N: int(p.uint()), Per: time.Duration(p.uint()), Burst: int(p.uint())}, Until: p.time()}
-	}
+	k.Limits = p.limits()
 	if !p.bad {
 		d.extra = p.s[p.i:]
 	}
+}
+
+func (p *reader) limits() []LimitOverride {
+	n := p.count(len(p.s))
+	if n == 0 {
+		return nil
+	}
+	limits := make([]LimitOverride, n)
+	for i := range limits {
+		limits[i] = LimitOverride{Limit: Limit{Name: p.str(), N: int(p.uint()), Per: time.Duration(p.uint()), Burst: int(p.uint())}, Until: p.time()}
+	}
+	return limits
+}
+
+// limitsOf is the limits in a public part, of a key with so many secrets.
+func limitsOf(pub string, secrets int) []LimitOverride {
+	p := reader{s: pub}
+	p.skip(2) // ID, Owner
+	p.uint()  // Version
+	p.skip(1) // Environment
+	p.skip(p.count(len(p.s)))
+	p.skip(1) // Name
+	p.skip(2 * p.count(len(p.s)))
+	p.skip(2) // Description, CreatedBy
+	p.uint()  // CreatedAt
+	for range secrets {
+		p.skip(1)
+		p.uint()
+	}
+	return p.limits()
 }
 
 // public is the public part of a record that was accepted.

@@ -95,10 +95,10 @@ func newPlans(ask func(context.Context, string) (Plan, error), ttl time.Duration
 	return &plans{ask: ask, ttl: ttl, entries: make(map[string]*planEntry), calls: make(map[string]*planCall)}
 }
 
-// fresh reports whether e may serve a verification at now. A clock that went
-// back makes no answer last longer.
-func (p *plans) fresh(e *planEntry, now int64) bool {
-	left := e.until.Load() - now
+// fresh reports whether an answer that is good until then may serve a
+// verification at now. A clock that went back makes no answer last longer.
+func (p *plans) fresh(until, now int64) bool {
+	left := until - now
 	return left > 0 && left <= p.ttl.Microseconds()
 }
 
@@ -108,7 +108,7 @@ func (p *plans) fresh(e *planEntry, now int64) bool {
 func (p *plans) get(ctx context.Context, owner string, now int64) (*planEntry, error) {
 	for {
 		p.mu.Lock()
-		if e := p.entries[owner]; e != nil && p.fresh(e, now) {
+		if e := p.entries[owner]; e != nil && p.fresh(e.until.Load(), now) {
 			p.mu.Unlock()
 			return e, nil
 		}
@@ -196,7 +196,7 @@ func (p *plans) sweep(now int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for owner, e := range p.entries {
-		if !p.fresh(e, now) {
+		if !p.fresh(e.until.Load(), now) {
 			delete(p.entries, owner)
 		}
 	}

@@ -49,7 +49,12 @@ func (t *TokenBuckets) Take(ctx context.Context, now time.Time, n int, buckets [
 		takings = make([]taking, len(buckets))
 	}
 	for i := range buckets {
-		takings[i].want, takings[i].tokenBucket = &buckets[i], buckets[i].handle
+		takings[i].want = &buckets[i]
+		// Reading a length of them has the processor fetch all buckets at once;
+		// locking them would make it wait for one after the other.
+		if h := buckets[i].handle; h != nil && len(h.id) == len(buckets[i].ID) {
+			takings[i].tokenBucket = h
+		}
 	}
 	if len(takings) > 1 && !sortTakings(takings) {
 		return Decision{}, faults{{"buckets", "must not hold one bucket twice"}}.err()

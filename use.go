@@ -42,20 +42,24 @@ func (u *use) of(i int) (*Principal, *tally) {
 	return &u.second.principal, &u.second.tally
 }
 
-// lastUse is what m kept of a record, fresh or not; nil if nothing.
-func (m *Manager) lastUse(rec *Record) *use {
-	if u := rec.use.Load(); u != nil && u.m == m {
-		return u
+// lastUse is what m kept of a record, fresh or not, nil if nothing; and how
+// long its plan is fresh.
+func (m *Manager) lastUse(rec *Record) (u *use, until int64) {
+	if u = rec.use.Load(); u == nil || u.m != m {
+		return nil, 0
 	}
-	return nil
+	if u.plan == nil {
+		return u, 0
+	}
+	return u, u.plan.until.Load()
 }
 
 // use is what m keeps of a record in use: old, if it is still good, or made
 // anew.
-func (m *Manager) use(ctx context.Context, rec *Record, old *use, v *vitals, now time.Time) (*use, error) {
+func (m *Manager) use(ctx context.Context, rec *Record, old *use, planUntil int64, v *vitals, now time.Time) (*use, error) {
 	nowMicro := now.UnixMicro()
 	current := old != nil && (old.until == 0 || nowMicro < old.until)
-	if current && (old.plan == nil || m.plans.fresh(old.plan, nowMicro)) {
+	if current && (old.plan == nil || m.plans.fresh(planUntil, nowMicro)) {
 		return old, nil
 	}
 	u := &use{m: m, rec: rec}
@@ -74,9 +78,9 @@ func (m *Manager) use(ctx context.Context, rec *Record, old *use, v *vitals, now
 		u.second = &secondUse{principal: u.principal}
 		u.second.principal.secret = v.secrets[1].n
 	}
-	u.limit(now)
+	u.limit(v, now)
 	if !rec.use.CompareAndSwap(old, u) { // somebody was faster, or another Manager has its own there
-		if won := m.lastUse(rec); won != nil && won.plan == u.plan {
+		if won, _ := m.lastUse(rec); won != nil && won.plan == u.plan {
 			return won, nil
 		}
 	}
@@ -92,10 +96,10 @@ func (m *Manager) planFor(ctx context.Context, owner string, now int64) (*planEn
 
 // limit sets the buckets that the plan and the key's own overrides ask for:
 // the key's first, then the owner's.
-func (u *use) limit(now time.Time) {
+func (u *use) limit(v *vitals, now time.Time) {
 	p := &u.principal
 	var overrides []LimitOverride
-	for _, o := range u.rec.Key().Limits {
+	for _, o := range limitsOf(v.pub, v.n) {
 		if o.Until.IsZero() || now.Before(o.Until) {
 			overrides = append(overrides, o)
 			if us := o.Until.UnixMicro(); !o.Until.IsZero() && (u.until == 0 || us < u.until) {

@@ -76,7 +76,7 @@ func (m *Manager) verify(ctx context.Context, r *attempt) (*Principal, Decision,
 	if err != nil {
 		return nil, Decision{}, err
 	}
-	old := m.lastUse(rec) // looked at before the hash, which the way through memory then overlaps
+	old, planUntil := m.lastUse(rec) // looked at before the hash, so that waiting for memory goes on beside it
 	var v vitals
 	rec.vitals(&v)
 	secret, err := m.prove(&v, r.Token)
@@ -95,7 +95,7 @@ func (m *Manager) verify(ctx context.Context, r *attempt) (*Principal, Decision,
 	}
 
 	// 4. Plan, environment, owner, permissions.
-	u, err := m.use(ctx, rec, old, &v, now)
+	u, err := m.use(ctx, rec, old, planUntil, &v, now)
 	if err != nil {
 		return nil, Decision{}, err
 	}
@@ -342,7 +342,8 @@ func (m *Manager) Recheck(ctx context.Context, p *Principal) error {
 	if gone.Reason = v.refuse(secret, now.UnixMicro()); gone.Reason != "" {
 		return gone
 	}
-	u, err := m.use(ctx, rec, m.lastUse(rec), &v, now)
+	old, planUntil := m.lastUse(rec)
+	u, err := m.use(ctx, rec, old, planUntil, &v, now)
 	if err != nil {
 		return err
 	}
