@@ -61,7 +61,8 @@ func TestSuitePassesGoodStores(t *testing.T) {
 			}}
 		},
 		"sentinels wrapped": func(s *naive) apikey.Store {
-			return &override{naive: s,
+			return &override{
+				naive: s,
 				get: func(ctx context.Context, ref string) (*apikey.Record, error) {
 					rec, err := s.Get(ctx, ref)
 					if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -162,10 +163,13 @@ func checkPagesAtOnce(ctx context.Context, e *storeEnv) error {
 		return err
 	}
 	var done atomic.Bool
+	begun := make(chan struct{})
+	begin := sync.OnceFunc(func() { close(begun) })
 	errs := together(4, func(i int) error {
 		if i == 0 {
 			defer done.Store(true)
-			for _, limit := range []int{3, 7, 20} {
+			<-begun
+			for _, limit := range []int{3, 7, 20, 3, 7, 20, 3, 7, 20} {
 				got, err := e.list(ctx, apikey.Query{Owner: "acct", Limit: limit})
 				if err != nil {
 					return err
@@ -176,7 +180,11 @@ func checkPagesAtOnce(ctx context.Context, e *storeEnv) error {
 			}
 			return nil
 		}
+		defer begin()
 		for n := 0; n < 200 && !done.Load(); n++ {
+			if n == 1 {
+				begin()
+			}
 			k := testKey(i*100_000+n, "acct")
 			k.CreatedAt = epoch.Add(time.Duration(n%5) * time.Microsecond)
 			if err := e.add(ctx, k); err != nil {

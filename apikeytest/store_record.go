@@ -211,7 +211,7 @@ func checkMicroseconds(ctx context.Context, e *storeEnv) error {
 	if err := e.AddUsage(ctx, b); err != nil {
 		return fmt.Errorf("AddUsage: %w", err)
 	}
-	for limit := range len(keys) {
+	for limit := range keys {
 		if err := e.agree(ctx, apikey.Query{Owner: "acct", Limit: limit + 1}, keys); err != nil {
 			return err
 		}

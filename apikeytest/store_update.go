@@ -243,21 +243,25 @@ func checkFresh(ctx context.Context, e *storeEnv) error {
 	var acknowledged atomic.Int64
 	acknowledged.Store(1)
 	errs := together(4, func(i int) error {
-		for v := int64(2); i == 0 && v <= updates; v++ {
-			if err := e.change(ctx, k.ID, func(*apikey.Key) {}); err != nil {
-				return err
-			}
-			acknowledged.Store(v)
-		}
-		ref := []string{k.ID, k.Alias}[i%2]
-		for range 10 * updates {
+		fresh := func(ref string) error {
 			least := acknowledged.Load()
 			rec, err := e.get(ctx, ref)
-			if err != nil {
-				return err
+			if err == nil && rec.Version() < least {
+				err = fmt.Errorf("Get(%q) gave version %d after version %d was acknowledged", ref, rec.Version(), least)
 			}
-			if rec.Version() < least {
-				return fmt.Errorf("Get(%q) gave version %d after version %d was acknowledged", ref, rec.Version(), least)
+			return err
+		}
+		for n := range int64(updates) {
+			if i == 0 {
+				if err := e.change(ctx, k.ID, func(*apikey.Key) {}); err != nil {
+					return err
+				}
+				acknowledged.Store(n + 2)
+			}
+			for range 3 {
+				if err := errors.Join(fresh(k.ID), fresh(k.Alias)); err != nil {
+					return err
+				}
 			}
 		}
 		return nil

@@ -187,7 +187,9 @@ func checkRefusal(ctx context.Context, e *storeEnv) error {
 		return err
 	}
 	peers := []netip.Addr{
-		netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1"), {}, netip.MustParseAddr("::ffff:192.0.2.1"),
+		netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1"),
+		{},
+		netip.MustParseAddr("::ffff:192.0.2.1"),
 		netip.MustParseAddr("fe80::1%eth0"), netip.MustParseAddr("::"), netip.MustParseAddr("0.0.0.0"),
 	}
 	var all []apikey.UsageEntry
