@@ -410,7 +410,7 @@ func TestConfigIsCopied(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := verdictOf(t, m, issued.Token.Reveal()); got != "ok" || !strings.HasPrefix(issued.Token.Reveal(), "a_") {
+	if got := verdictOf(t.Context(), m, issued.Token.Reveal()); got != "ok" || !strings.HasPrefix(issued.Token.Reveal(), "a_") {
 		t.Errorf("%v: %s", issued.Token, got)
 	}
 	m.Formats()[0].Prefix = "c_"

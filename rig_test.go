@@ -139,11 +139,10 @@ func (r *rig) listed(id string) *apikey.Key {
 }
 
 // verdict is what Verify says to a token: "ok", the reason of a denial, "unavailable" and what is, or another error.
-func (r *rig) verdict(token string) string { return verdictOf(r.t, r.Manager, token) }
+func (r *rig) verdict(token string) string { return verdictOf(r.t.Context(), r.Manager, token) }
 
-func verdictOf(t *testing.T, m *apikey.Manager, token string) string {
-	t.Helper()
-	_, _, err := m.Verify(t.Context(), apikey.Request{Token: token})
+func verdictOf(ctx context.Context, m *apikey.Manager, token string) string {
+	_, _, err := m.Verify(ctx, apikey.Request{Token: token})
 	var denial *apikey.Denial
 	var unavailable *apikey.UnavailableError
 	switch {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -399,6 +400,7 @@ func closeRace(t *testing.T, r *rig, closed func() error) (admitted, denied int6
 		}
 		requesting.Go(func() {
 			for n := 0; ; n++ {
+				runtime.Gosched() // or each would have its 10 ms before Close is called
 				switch got := r.verdict(token); got {
 				case want:
 					count.Add(1)
