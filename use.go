@@ -2,6 +2,7 @@ package apikey
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -20,6 +21,7 @@ type use struct {
 	dirty     bool       // mu: in a shard's list, waiting to be collected
 	busy      bool       // mu: was admitted more than once in an interval: stays on its record
 	rehashing bool       // mu: a new digest is on its way
+	limited   bool       // there are buckets
 
 	buckets   []Bucket
 	principal Principal  // of the newest secret
@@ -116,7 +118,7 @@ func (u *use) limit(v *vitals, now time.Time) {
 	if n == 0 {
 		return
 	}
-	u.buckets = make([]Bucket, 0, n)
+	u.limited, u.buckets = true, make([]Bucket, 0, n)
 	add := func(scope Scope, id string, l Limit, policy string) {
 		u.buckets = append(u.buckets, Bucket{Scope: scope, ID: id, Owner: p.Owner(), Limit: l, policy: policy})
 	}
@@ -145,7 +147,7 @@ next:
 
 // rehash has the digest of a token that was just used replaced by one of the
 // newest kind, outside the request's way. If the queue is full a later use
-// will ask again.
+// will ask again, and if it fails one after the next flush.
 func (m *Manager) rehash(u *use, secret uint32, token string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -182,7 +184,7 @@ func (r rehash) store(ctx context.Context, m *Manager) {
 		change := Change{At: m.nowMicro(), Action: "rehash", KeyID: r.rec.ID(), Owner: r.rec.Owner()}
 		err = m.protect(func() error { return m.primary.Update(ctx, next, Write{Change: change, MaxKeys: NoCap}) })
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrConflict) && !errors.Is(err, ErrNotFound) { // else somebody changed the key meanwhile: its next use asks again
 		m.emit(ctx, Event{Kind: EventRehash, At: m.now(), KeyID: r.rec.ID(), Owner: r.rec.Owner(), Err: err})
 	}
 }

@@ -252,7 +252,7 @@ func (m *Manager) take(ctx context.Context, u *use, now time.Time, r *attempt) (
 	if r.charger != "" && r.charger == u.principal.KeyID() {
 		cost -= r.charged
 	}
-	if len(u.buckets) == 0 || cost <= 0 {
+	if !u.limited || cost <= 0 {
 		return Decision{}, nil
 	}
 	for i := range u.buckets {
