@@ -2,7 +2,6 @@ package apikey
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"reflect"
 	"sync"
@@ -89,6 +88,7 @@ type planCall struct {
 	done  chan struct{}
 	entry *planEntry
 	err   error
+	gone  bool // it failed, and its asker's context had ended
 }
 
 func newPlans(ask func(context.Context, string) (Plan, error), ttl time.Duration) *plans {
@@ -103,8 +103,8 @@ func (p *plans) fresh(until, now int64) bool {
 }
 
 // get is the plan for a verification: remembered, or asked for. Requests that
-// want the same owner's plan at once share one question; if that fails only
-// because the asker went away, the next in line asks again.
+// want the same owner's plan at once share one question; if that fails when the
+// asker has gone away or has no time left, the next in line asks again.
 func (p *plans) get(ctx context.Context, owner string, now int64) (*planEntry, error) {
 	for {
 		p.mu.Lock()
@@ -119,7 +119,7 @@ func (p *plans) get(ctx context.Context, owner string, now int64) (*planEntry, e
 		p.mu.Unlock()
 		select {
 		case <-call.done:
-			if call.err == nil || !errors.Is(call.err, context.Canceled) || ctx.Err() != nil {
+			if !call.gone || ctx.Err() != nil {
 				return call.entry, call.err
 			}
 		case <-ctx.Done():
@@ -145,6 +145,7 @@ func (p *plans) lead(ctx context.Context, owner string, now int64) (*planEntry, 
 		delete(p.calls, owner)
 	}
 	if call.err = err; err != nil {
+		call.gone = ctx.Err() != nil
 		return nil, err
 	}
 	e := p.entries[owner]

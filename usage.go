@@ -234,7 +234,7 @@ func (g *usage) collectUse(u *use) {
 	if u.second != nil {
 		g.spill(&u.second.principal, &u.second.tally)
 	}
-	u.dirty, u.collected = false, g.gen
+	u.dirty, u.rehashing, u.collected = false, false, g.gen
 	switch {
 	case u.busy:
 	case again:
