@@ -167,7 +167,6 @@ func TestPlanFailures(t *testing.T) {
 				return apikey.Plan{Name: "free", MaxKeys: apikey.NoCap}, errDisk
 			},
 			"a panic":             func(context.Context) (apikey.Plan, error) { panic("no such row") },
-			"a panic of nothing":  func(context.Context) (apikey.Plan, error) { panic(error(nil)) },
 			"a plan without name": func(context.Context) (apikey.Plan, error) { return apikey.Plan{MaxKeys: apikey.NoCap}, nil },
 			"a malformed name":    func(context.Context) (apikey.Plan, error) { return apikey.Plan{Name: "Pro plan"}, nil },
 			"a malformed limit": func(context.Context) (apikey.Plan, error) {
@@ -357,8 +356,7 @@ func TestLimitOverrideEnds(t *testing.T) {
 		<-time.After(time.Until(until) - 1)
 		limit := func() int {
 			_, d, err := r.Verify(t.Context(), apikey.Request{Token: token})
-			var denial *apikey.Denial
-			if !errors.As(err, &denial) {
+			if _, ok := errors.AsType[*apikey.Denial](err); !ok {
 				t.Errorf("spent: %v", err)
 			}
 			return d.Limit.N

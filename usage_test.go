@@ -32,8 +32,7 @@ func TestUsageOfEachSecret(t *testing.T) {
 			r.advance(time.Second)
 			_, _, err := r.Verify(t.Context(), apikey.Request{Token: ts[token].Token.Reveal(), Peer: peer})
 			got := "ok"
-			var denial *apikey.Denial
-			if errors.As(err, &denial) {
+			if denial, ok := errors.AsType[*apikey.Denial](err); ok {
 				got = string(denial.Reason)
 			}
 			if got != want {
@@ -93,7 +92,7 @@ func TestUsageByTheHour(t *testing.T) {
 		midnight := time.Now().UTC() // a bubble begins at midnight
 		issued := r.issue(apikey.KeyParams{Limits: []apikey.LimitOverride{{Limit: apikey.Limit{Name: "l", N: 5, Per: 30 * time.Minute}}}})
 		at := func(after time.Duration, n int) {
-			<-time.After(midnight.Add(after).Sub(time.Now()))
+			<-time.After(time.Until(midnight.Add(after)))
 			for range n {
 				r.verdict(issued.Token.Reveal())
 			}
