@@ -17,7 +17,9 @@ import (
 )
 
 // BenchmarkGet compares Get with the same look-up written out by hand, in
-// turns, over keys in random order. Both medians and their ratio are reported.
+// turns, over keys in random order. Both medians and their ratio are reported;
+// -benchtime 11x is enough. The map of the floor takes 56 bytes a key, and a
+// garbage collection with 1,000,000 keys in it several times the processor time.
 func BenchmarkGet(b *testing.B) {
 	for _, n := range []int{1, 100_000, 1_000_000} {
 		b.Run(fmt.Sprintf("keys=%d", n), func(b *testing.B) {
@@ -66,6 +68,7 @@ func BenchmarkGetParallel(b *testing.B) {
 	}
 	ids := shuffledIDs(n)
 	b.ReportAllocs()
+	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
 		for j := rand.IntN(n); pb.Next(); {
 			rec, err := s.Get(b.Context(), ids[j])

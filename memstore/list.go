@@ -11,8 +11,8 @@ const (
 	// maxScan is how many keys or changes one call looks at, so that none takes
 	// long: about 20 ms for keys, which are decoded one by one.
 	maxScan = 10_000
-	// scanBatch is how many keys are read under the lock at once.
-	scanBatch = 256
+	// Keys are read under the lock so many at once, as a page may need.
+	minBatch, maxBatch = 32, 256
 )
 
 // row is a key as the indexes have it, to be decoded outside of the lock.
@@ -31,14 +31,16 @@ func (s *Store) List(ctx context.Context, q apikey.Query) (apikey.Page, error) {
 	if q.After == "" {
 		at.created = endOfTime
 	}
+	limit := max(q.Limit, 1)
+	batch := min(max(limit+1, minBatch), maxBatch) // one more, to see whether it was the last page
 	var page apikey.Page
 	for looked := 0; ; {
 		if err := ctx.Err(); err != nil {
 			return apikey.Page{}, readEnded(err)
 		}
-		rows := s.rows(&q, at)
+		rows := s.rows(&q, at, batch)
 		for _, row := range rows {
-			if len(page.Keys) == max(q.Limit, 1) || looked == maxScan {
+			if len(page.Keys) == limit || looked == maxScan {
 				page.Next = q.CursorAt(at.created, at.id)
 				return page, nil
 			}
@@ -50,17 +52,17 @@ func (s *Store) List(ctx context.Context, q apikey.Query) (apikey.Page, error) {
 			at.created, at.id = k.CreatedAt, k.ID
 			looked++
 		}
-		if len(rows) < scanBatch {
+		if len(rows) < batch {
 			return page, nil
 		}
 	}
 }
 
-// rows are the next scanBatch keys before at that q may match, newest first;
-// fewer only if there are no more.
-func (s *Store) rows(q *apikey.Query, at position) []row {
+// rows are the next n keys before at that q may match, newest first; fewer only
+// if there are no more.
+func (s *Store) rows(q *apikey.Query, at position, n int) []row {
 	if q.IDs != nil {
-		return s.namedRows(q.IDs, at)
+		return s.namedRows(q.IDs, at, n)
 	}
 	if q.Owner == "" && !q.AllOwners {
 		return nil
@@ -71,9 +73,9 @@ func (s *Store) rows(q *apikey.Query, at position) []row {
 	if q.AllOwners {
 		index = &s.all
 	}
-	rows := make([]row, 0, scanBatch)
+	rows := make([]row, 0, n)
 	for rec := range index.before(at) {
-		if len(rows) == scanBatch || !q.AllOwners && rec.Owner() != q.Owner {
+		if len(rows) == n || !q.AllOwners && rec.Owner() != q.Owner {
 			break
 		}
 		rows = append(rows, row{rec, s.usage[rec.ID()]})
@@ -81,8 +83,8 @@ func (s *Store) rows(q *apikey.Query, at position) []row {
 	return rows
 }
 
-// namedRows are the next scanBatch keys before at that have one of these IDs.
-func (s *Store) namedRows(ids []string, at position) []row {
+// namedRows are the next n keys before at that have one of these IDs.
+func (s *Store) namedRows(ids []string, at position, n int) []row {
 	ids = slices.Clone(ids)
 	slices.Sort(ids)
 	var rows []row
@@ -97,5 +99,5 @@ func (s *Store) namedRows(ids []string, at position) []row {
 		p := positionOf(a.rec)
 		return comparePosition(b.rec, &p)
 	})
-	return rows[:min(len(rows), scanBatch)]
+	return rows[:min(len(rows), n)]
 }
