@@ -228,6 +228,33 @@ func TestPlanIsNotServedStale(t *testing.T) {
 	})
 }
 
+// What is known to be old is not served again when the clock goes back.
+func TestPlanWhenTheClockGoesBack(t *testing.T) {
+	t.Parallel()
+	h := &host{}
+	h.setPlan(apikey.Plan{Name: "old", MaxKeys: apikey.NoCap})
+	r := newRig(t, func(cfg *apikey.Config) { cfg.Plan = h.plan })
+	a, b := r.issue(apikey.KeyParams{}).Token.Reveal(), r.issue(apikey.KeyParams{}).Token.Reveal()
+	for _, token := range []string{a, b} {
+		if got := r.planOf(token); got != "old" {
+			t.Fatal(got)
+		}
+	}
+	h.setPlan(apikey.Plan{Name: "new", MaxKeys: apikey.NoCap})
+	r.advance(10 * time.Second)
+	if got := r.planOf(a); got != "new" {
+		t.Errorf("when the TTL is over: %s", got)
+	}
+	r.advance(-5 * time.Second)
+	if got := r.planOf(b); got != "new" {
+		t.Errorf("with another key, when the clock has gone back: %s", got)
+	}
+	r.advance(-time.Hour)
+	if n := h.calls(func() { r.planOf(a) }); n != 1 {
+		t.Errorf("an answer from the future: %d questions, want 1", n)
+	}
+}
+
 // Whoever asks for all may go away or have little time: the others do not fail with it.
 func TestPlanWhenTheAskerGoesAway(t *testing.T) {
 	t.Parallel()

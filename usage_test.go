@@ -265,16 +265,21 @@ func firstHalf(b apikey.UsageBatch) apikey.UsageBatch {
 // Totals are exact whatever the store does, while the same keys are changed, rotated and deleted.
 func TestUsageTotalsLong(t *testing.T) {
 	t.Parallel()
-	modes := []string{"", "before", "after", "in the middle", "panic"}
-	for _, mode := range []string{"before", "after", "in the middle", "panic", "any"} {
-		t.Run("the store fails "+mode, func(t *testing.T) {
+	faults := []string{"before", "after", "in the middle", "panic"}
+	for _, fault := range append(faults, "in any way") {
+		t.Run("the store fails "+fault, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, func(cfg *apikey.Config) { cfg.FlushInterval = time.Millisecond })
-			w := &batchWatch{t: t, rig: r, mode: func() string {
-				if mode == "any" {
-					return modes[rand.N(len(modes))]
+			calls := 0
+			w := &batchWatch{t: t, rig: r, mode: func() string { // the first call fails, and then every other one
+				calls++
+				switch {
+				case calls%2 == 0:
+					return ""
+				case fault == "in any way":
+					return faults[calls/2%len(faults)]
 				}
-				return []string{"", mode}[rand.N(2)]
+				return fault
 			}}
 			countExactly(t, r, w, longer(1500, 100_000))
 			if w.repeats == 0 {
@@ -334,6 +339,9 @@ func countExactly(t *testing.T, r *rig, w *batchWatch, requests int) {
 	})
 	requesting.Wait()
 	changing.Wait()
+	if err := r.Flush(t.Context()); err != nil {
+		t.Logf("the last but one flush: %v", err) // if it is the first it fails, else it may
+	}
 	w.mu.Lock()
 	w.mode = func() string { return "" }
 	w.mu.Unlock()
@@ -475,6 +483,33 @@ func TestCloseSaysExactlyWhatItLostLong(t *testing.T) {
 		}
 		if stored != admitted {
 			t.Errorf("%d requests were stored by another Close, there were %d", stored, admitted)
+		}
+	}
+}
+
+// A request that began before Close, and is decided after it, is neither let in nor counted.
+func TestRequestThatOutlastsClose(t *testing.T) {
+	t.Parallel()
+	for _, verb := range []string{"", "enable"} { // of a good key, and of a disabled one
+		r := newRig(t, nil)
+		id := r.keyFor(verb, nil)
+		rotated, err := r.as(operator).Rotate(t.Context(), id, apikey.RotateParams{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.store.fail(func(_ context.Context, c storeCall, apply func() error) error {
+			if c.op == "get" {
+				r.store.fail(nil)
+				wantError(t, "Close", r.Close(t.Context()), nil)
+			}
+			return apply()
+		})
+		if got := r.verdict(rotated.Token.Reveal()); got != apikey.ErrClosed.Error() {
+			t.Errorf("a request that outlasts Close: %s", got)
+		}
+		wantError(t, "another Close", r.Close(t.Context()), nil)
+		if got := r.listed(id).Usage; got.Requests+got.Denied != 0 {
+			t.Errorf("usage %+v", got)
 		}
 	}
 }
