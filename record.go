@@ -102,7 +102,21 @@ func (r *Record) Live(now time.Time) bool {
 }
 
 // Alias is the other name by which [Store.Get] finds the key; "": none.
-func (r *Record) Alias() string { return r.decode().key.Alias }
+func (r *Record) Alias() string {
+	p := reader{s: *r.enc, i: headerLen}
+	for range 5 { // RevokedAt to NotBefore
+		p.uint()
+	}
+	for range p.count(maxSecrets) {
+		for range 3 { // N, kind, pepper version
+			p.uint()
+		}
+		p.skip(1) // digest
+		p.uint()  // NotAfter
+		p.uint()  // EndedAt
+	}
+	return p.str()
+}
 
 // Key is a copy of everything but digests and usage, to read columns from.
 func (r *Record) Key() *Key {

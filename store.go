@@ -62,12 +62,13 @@ type Store interface {
 	// so that a key's entries are added once for each (b.Node, b.Seq): a Seq
 	// not above the last one applied for this node and key is skipped. Entries
 	// of keys that do not exist are skipped. A time that is earlier than the
-	// stored one does not replace it. Usage never changes a record's Version.
+	// stored one does not replace it. A LastRefusal comes back as it was, its
+	// Peer with zone and 4-in-6 form. Usage never changes a record's Version.
 	AddUsage(ctx context.Context, b UsageBatch) error
 
 	// Delete removes record and usage, and stores w.Change, in one
 	// transaction. The ID and the alias stay taken and history stays.
-	// ErrNotFound if there is none, also the second time.
+	// ErrNotFound if there is none, also the second time, and for an alias.
 	Delete(ctx context.Context, id string, w Write) error
 }
 
@@ -100,7 +101,8 @@ type Watcher interface {
 	// Watch blocks until ctx ends or watching fails, and returns why. It calls
 	// changed, one call at a time, with the IDs and aliases of records that
 	// were created, updated or deleted; with nil, meaning "forget all", once
-	// it is established and after each gap.
+	// it is established and after each gap. A changed that is slow, or calls
+	// Get, holds up no write.
 	Watch(ctx context.Context, changed func(refs []string)) error
 }
 
