@@ -608,3 +608,79 @@ func TestRevokeAll(t *testing.T) {
 		t.Errorf("again: %d, %v", n, err)
 	}
 }
+
+// A Store without the optional abilities does all the rest.
+func TestStoreWithoutHistoryAndHours(t *testing.T) {
+	t.Parallel()
+	m, err := apikey.New(struct{ apikey.Store }{memstore.New()}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring := m.Keyring(rigOwner, operator)
+	issued, err := ring.Create(t.Context(), apikey.KeyParams{Name: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := verdictOf(t.Context(), m, issued.Token.Reveal()); got != "ok" {
+		t.Error(got)
+	}
+	_, err = ring.History(t.Context(), apikey.HistoryQuery{})
+	wantError(t, "History", err, apikey.ErrUnsupported)
+	_, err = ring.Usage(t.Context(), issued.Key.ID, apikey.UsageQuery{})
+	wantError(t, "Usage", err, apikey.ErrUnsupported)
+	wantError(t, "Close", m.Close(t.Context()), nil)
+}
+
+// staleCache is a Store that caches another and never looks again.
+type staleCache struct {
+	apikey.Store
+	seen map[string]*apikey.Record
+}
+
+func (s *staleCache) Unwrap() apikey.Store { return s.Store }
+
+func (s *staleCache) Get(ctx context.Context, ref string) (*apikey.Record, error) {
+	if rec := s.seen[ref]; rec != nil {
+		return rec, nil
+	}
+	rec, err := s.Store.Get(ctx, ref)
+	if err == nil {
+		s.seen[ref] = rec
+	}
+	return rec, err
+}
+
+// A Keyring reads and writes through a cache: verification alone is as stale as it is.
+func TestKeyringGoesThroughACache(t *testing.T) {
+	t.Parallel()
+	cache := &staleCache{Store: memstore.New(), seen: map[string]*apikey.Record{}}
+	m, err := apikey.New(cache, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring := m.Keyring(rigOwner, operator)
+	issued, err := ring.Create(t.Context(), apikey.KeyParams{Name: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, token := issued.Key.ID, issued.Token.Reveal()
+	if got := verdictOf(t.Context(), m, token); got != "ok" {
+		t.Error(got)
+	}
+	for i := range 3 { // each of which needs the record as it is
+		if _, err := ring.Update(t.Context(), id, apikey.KeyUpdate{Name: new(fmt.Sprint(i))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = ring.Revoke(t.Context(), id)
+	wantError(t, "Revoke", err, nil)
+	key, _, err := m.Lookup(t.Context(), token)
+	if err != nil || key.RevokedAt.IsZero() {
+		t.Errorf("Lookup: %v, %v", key, err)
+	}
+	clear(cache.seen)
+	if got := verdictOf(t.Context(), m, token); got != "revoked" {
+		t.Error(got)
+	}
+	wantError(t, "Close", m.Close(t.Context()), nil)
+}
