@@ -289,7 +289,8 @@ type ImportParams struct {
 // Import takes a key that was issued elsewhere; only an operator can. Its past
 // use is counted with the next flush. Errors are those of Create, and
 // [ErrExists] for a key that is there or was, so that a table can be imported
-// again.
+// again. If Close was faster, the key is there and its past use is not: the key
+// comes with a [*UsageLostError].
 func (r *Keyring) Import(ctx context.Context, p ImportParams) (*Key, error) {
 	if err := r.beginAsOperator(ctx, "imports keys"); err != nil {
 		return nil, err
@@ -317,7 +318,9 @@ func (r *Keyring) Import(ctx context.Context, p ImportParams) (*Key, error) {
 	if err := r.insert(ctx, key, digest, "import", now, quota); err != nil {
 		return nil, err
 	}
-	r.m.usage.add(key.ID, p.Requests, micro(p.LastUsedAt), now)
+	if !r.m.usage.add(key.ID, p.Requests, micro(p.LastUsedAt), now) {
+		return key, &UsageLostError{Requests: p.Requests, Err: ErrClosed}
+	}
 	return key, nil
 }
 

@@ -76,7 +76,11 @@ func (u *KeyUpdate) apply(k *Key, c *Catalog, now time.Time) (changed bool, err 
 		k.ExpiresAt = micro(*u.ExpiresAt)
 	}
 	if u.NotBefore != nil || u.ExpiresAt != nil {
-		checkTimes(&f, k, now)
+		expiresAfter := now
+		if u.ExpiresAt == nil {
+			expiresAfter = time.Time{} // it may be past: it is not what is changed
+		}
+		checkTimes(&f, k, expiresAfter)
 	}
 	if u.Limits != nil {
 		k.Limits = microLimits(*u.Limits)

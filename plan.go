@@ -2,6 +2,7 @@ package apikey
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"sync"
@@ -131,41 +132,49 @@ func (p *plans) get(ctx context.Context, owner string, now int64) (*planEntry, e
 // lead asks for owner's plan on behalf of all who wait. It is entered with
 // p.mu held and leaves it unlocked.
 func (p *plans) lead(ctx context.Context, owner string, now int64) (*planEntry, error) {
-	call := &planCall{done: make(chan struct{})}
+	call := &planCall{done: make(chan struct{}), err: errors.New("the host's function did not return")}
 	p.calls[owner] = call
 	p.mu.Unlock()
-	defer close(call.done)
+	defer p.finish(owner, call) // also if that function ends the goroutine
 
 	plan, err := p.askHost(ctx, owner)
-
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	forgotten := p.calls[owner] != call
-	if !forgotten {
-		delete(p.calls, owner)
-	}
-	if call.err = err; err != nil {
-		call.gone = ctx.Err() != nil
+	if err != nil {
+		call.err, call.gone = err, ctx.Err() != nil
 		return nil, err
 	}
-	e := p.entries[owner]
-	if e == nil || forgotten || !reflect.DeepEqual(e.plan, plan) {
-		e = newPlanEntry(plan)
-	}
-	if !forgotten {
-		p.keep(owner, e, now)
-	}
-	call.entry = e
-	return e, nil
+	call.entry, call.err = p.keep(owner, call, plan, now), nil
+	return call.entry, nil
 }
 
-// keep remembers e. Every key that the old answer served is to see the new one.
-func (p *plans) keep(owner string, e *planEntry, now int64) {
-	if old := p.entries[owner]; old != nil && old != e {
-		old.until.Store(0)
+// finish lets go of those who wait for call.
+func (p *plans) finish(owner string, call *planCall) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.calls[owner] == call {
+		delete(p.calls, owner)
+	}
+	close(call.done)
+}
+
+// keep remembers the answer of call, unless it was forgotten meanwhile. A plan
+// that is as it was keeps its entry; else every key that the old one served is
+// to see the new one.
+func (p *plans) keep(owner string, call *planCall, plan Plan, now int64) *planEntry {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.calls[owner] != call {
+		return newPlanEntry(plan)
+	}
+	e := p.entries[owner]
+	if e == nil || !reflect.DeepEqual(e.plan, plan) {
+		if e != nil {
+			e.until.Store(0)
+		}
+		e = newPlanEntry(plan)
+		p.entries[owner] = e
 	}
 	e.until.Store(now + p.ttl.Microseconds())
-	p.entries[owner] = e
+	return e
 }
 
 // askHost asks whatever is remembered, and does not remember the answer.

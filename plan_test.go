@@ -3,6 +3,7 @@ package apikey_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -424,4 +425,32 @@ func TestPlanThatRefusesIsADenial(t *testing.T) {
 			t.Errorf("usage %+v", got)
 		}
 	})
+}
+
+// TestPlanFunctionThatEndsItsGoroutine leaves nobody waiting, and nobody with
+// neither a plan nor an error.
+func TestPlanFunctionThatEndsItsGoroutine(t *testing.T) {
+	var ends atomic.Bool
+	m := newManager(t, &apikey.Config{PlanTTL: time.Millisecond, Plan: func(context.Context, string) (apikey.Plan, error) {
+		if ends.Load() {
+			runtime.Goexit()
+		}
+		return apikey.Plan{Name: "pro", MaxKeys: apikey.NoCap}, nil
+	}})
+	_, token := issue(t, m, apikey.KeyParams{})
+	ends.Store(true)
+	m.ForgetPlan("acct_42")
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if p, _, err := m.Verify(context.Background(), apikey.Request{Token: token}); p != nil || err == nil {
+				t.Errorf("%v, %v without a plan", p, err)
+			}
+		})
+	}
+	wg.Wait()
+	ends.Store(false)
+	if _, _, err := m.Verify(t.Context(), apikey.Request{Token: token}); err != nil {
+		t.Errorf("once the function answers again: %v", err)
+	}
 }

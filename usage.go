@@ -130,10 +130,11 @@ func (g *usage) spill(p *Principal, t *tally) {
 	*t = tally{}
 }
 
-// add counts what an imported key was used for before.
-func (g *usage) add(id string, requests int64, last, now time.Time) {
+// add counts what an imported key was used for before. It reports false after
+// Close took the last counts.
+func (g *usage) add(id string, requests int64, last, now time.Time) bool {
 	if requests == 0 && last.IsZero() {
-		return
+		return true
 	}
 	at := last
 	if at.IsZero() {
@@ -141,11 +142,15 @@ func (g *usage) add(id string, requests int64, last, now time.Time) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.closed {
+		return false
+	}
 	e := g.entry(usageKey{id, 1, at.UnixMicro() / hourMicro})
 	e.Requests += requests
 	if last.After(e.LastUsed) {
 		e.LastUsed = last
 	}
+	return true
 }
 
 // entry is the pending one for k. g.mu is held.
