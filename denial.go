@@ -17,7 +17,7 @@ const (
 	ReasonEmpty             Reason = "empty"              // a credential field with nothing in it: 401
 	ReasonUnsupportedScheme Reason = "unsupported_scheme" // an Authorization of another scheme: 401
 	ReasonMalformedRequest  Reason = "malformed_request"  // badly formed, or more than one credential: 400
-	ReasonInvalid           Reason = "invalid"            // malformed or unknown token, wrong secret: 401
+	ReasonInvalid           Reason = "invalid"            // malformed or unknown token, wrong secret, or Peer is not in the key's Networks, and then KeyID is set: 401
 	ReasonRevoked           Reason = "revoked"            // 401, as those below
 	ReasonHeld              Reason = "held"
 	ReasonDisabled          Reason = "disabled"
@@ -41,7 +41,7 @@ type Denial struct {
 	Decision   Decision   // ReasonRateLimited: the limit and when to come back
 	KeyID      string     // of a proven secret, else ""
 	Owner      string     // of a proven secret, else ""
-	Peer       netip.Addr // who asked; the zero Addr: not known
+	Peer       netip.Addr // who asked, as judged by HTTPConfig.TrustedProxies; the zero Addr: not known
 }
 
 // Error names the reason, and the key where the secret was proven.
@@ -49,6 +49,9 @@ func (d *Denial) Error() string {
 	s := "apikey: refused: " + string(d.Reason)
 	if d.Permission != "" {
 		s += " " + string(d.Permission)
+	}
+	if d.Reason == ReasonInvalid && d.KeyID != "" {
+		s += fmt.Sprintf(": the peer %v is outside of the key's networks", d.Peer)
 	}
 	if d.KeyID != "" {
 		s += " (key " + d.KeyID + ")"

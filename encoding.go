@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -19,6 +20,7 @@ import (
 //	private part:
 //	  RevokedAt HeldAt DisabledAt ExpiresAt NotBefore
 //	  list of secrets: N, kind, pepper version, digest, NotAfter, EndedAt
+//	  list of networks: strings of the address's 4 or 16 bytes and one of bits
 //	  Alias
 //	public part:
 //	  ID Owner Version Environment, list of permissions, Name
@@ -67,6 +69,10 @@ func (d *document) record() (*Record, error) {
 		b = appendString(b, g.sum())
 		b = appendTime(b, s.NotAfter)
 		b = appendTime(b, s.EndedAt)
+	}
+	b = binary.AppendUvarint(b, uint64(len(k.Networks)))
+	for _, n := range k.Networks {
+		b = appendString(b, string(append(n.Addr().AsSlice(), byte(n.Bits()))))
 	}
 	b = appendString(b, k.Alias)
 	binary.BigEndian.PutUint16(b[2:], uint16(len(b)))
@@ -128,6 +134,12 @@ func (d *document) check() error {
 	}
 	if len(k.Alias) > maxAlias {
 		f.add("Alias", "must be at most %d bytes", maxAlias)
+	}
+	for i, n := range k.Networks {
+		if !n.IsValid() || len(k.Networks) > maxNetworks {
+			f.add(fmt.Sprintf("Networks[%d]", i), "must be a network, one of at most %d", maxNetworks)
+			break
+		}
 	}
 	if len(k.Secrets) < 1 || len(k.Secrets) > maxSecrets || len(d.digests) != len(k.Secrets) {
 		f.add("Secrets", "must be one or two, each with a digest")
@@ -201,6 +213,14 @@ func decode(enc string) (document, error) {
 		d.digests[i] = p.digest()
 		k.Secrets[i].NotAfter, k.Secrets[i].EndedAt = p.time(), p.time()
 	}
+	if n := p.count(maxNetworks); n > 0 {
+		k.Networks = make([]netip.Prefix, n)
+	}
+	for i := range k.Networks {
+		ok := false
+		k.Networks[i], ok = p.network()
+		p.bad = p.bad || !ok
+	}
 	k.Alias = p.str()
 	if p.i != int(enc[2])<<8|int(enc[3]) {
 		return document{}, ErrBadRecord
@@ -239,6 +259,17 @@ func (p *reader) public(d *document) {
 	if !p.bad {
 		d.extra = p.s[p.i:]
 	}
+}
+
+// network reads the bytes of an address and the number of its bits.
+func (p *reader) network() (netip.Prefix, bool) {
+	s := p.str()
+	if s == "" {
+		return netip.Prefix{}, false
+	}
+	a, ok := netip.AddrFromSlice([]byte(s[:len(s)-1]))
+	n := netip.PrefixFrom(a, int(s[len(s)-1]))
+	return n, ok && n.IsValid()
 }
 
 func (p *reader) limits() []LimitOverride {

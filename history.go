@@ -3,7 +3,9 @@ package apikey
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -19,6 +21,7 @@ func (r *Keyring) change(action string, at time.Time, before, after *Key) Change
 	add("description", before.Description, after.Description)
 	add("environment", before.Environment, after.Environment)
 	add("permissions", fmt.Sprint(before.Permissions), fmt.Sprint(after.Permissions))
+	add("networks", showNetworks(before.Networks), showNetworks(after.Networks))
 	add("limits", showLimits(before.Limits), showLimits(after.Limits))
 	add("not_before", showTime(before.NotBefore), showTime(after.NotBefore))
 	add("expires_at", showTime(before.ExpiresAt), showTime(after.ExpiresAt))
@@ -34,6 +37,14 @@ func showTime(t time.Time) string {
 		return ""
 	}
 	return t.UTC().Format(time.RFC3339Nano)
+}
+
+func showNetworks(networks []netip.Prefix) string {
+	s := make([]string, len(networks))
+	for i, n := range networks {
+		s[i] = n.String()
+	}
+	return strings.Join(s, " ")
 }
 
 func showLimits(limits []LimitOverride) string {

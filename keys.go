@@ -19,6 +19,7 @@ type Key struct {
 	Description string            `json:"description"`         // up to 1,024 characters
 	Environment string            `json:"environment"`         // of the format it was made in; never changes
 	Permissions Permissions       `json:"permissions"`         // sorted, none covered by another; empty: it may do nothing that asks for one
+	Networks    []netip.Prefix    `json:"networks,omitempty"`  // from where it may be used; empty: from anywhere
 	Limits      []LimitOverride   `json:"limits,omitempty"`    // its own limits beside or in place of the plan's; set by operators
 	Metadata    map[string]string `json:"-" xml:"-"`           // the host's own, set by operators: at most 32 entries, 4 KiB in all
 	CreatedAt   time.Time         `json:"created_at"`          // UTC, whole microseconds, as all times here
@@ -133,6 +134,7 @@ func (k *Key) Principal() *Principal {
 func (k *Key) clone() *Key {
 	c := *k
 	c.Permissions = slices.Clone(k.Permissions)
+	c.Networks = slices.Clone(k.Networks)
 	c.Limits = slices.Clone(k.Limits)
 	c.Metadata = maps.Clone(k.Metadata)
 	c.Secrets = slices.Clone(k.Secrets)

@@ -16,6 +16,12 @@ type HTTPConfig struct {
 	// hold one. nil: Bearer(), Header("X-Api-Key").
 	Sources []Source
 
+	// TrustedProxies are whose X-Forwarded-For and Forwarded are believed: the
+	// addresses of the balancers that all requests come through. Requests then
+	// count as from whom the proxy saw, in Key.Networks, events and refusals.
+	// nil: nobody; who is at the other end of the connection is the peer.
+	TrustedProxies []netip.Prefix
+
 	// Realm is told in WWW-Authenticate. "": "api".
 	Realm string
 
@@ -89,10 +95,10 @@ func (m *Manager) Check(r *http.Request, p Policy) (*Principal, Decision, error)
 // check decides, and tells the host of a refusal. The policy is the header of
 // the Decision's limit; wired says that p's permissions were checked before.
 func (m *Manager) check(r *http.Request, p *Policy, wired bool) (_ *Principal, _ Decision, policy string, err error) {
-	a := &attempt{http: r, wired: wired}
+	a := &attempt{http: r, rules: &m.http, wired: wired}
 	principal, decision, err := m.decide(r, p, a)
 	if err != nil && m.cfg.OnEvent != nil {
-		m.refused(r.Context(), peer(r), err)
+		m.refused(r.Context(), m.http.peer(r), err)
 	}
 	return principal, decision, a.policy, err
 }
@@ -106,7 +112,7 @@ func (m *Manager) decide(r *http.Request, p *Policy, a *attempt) (*Principal, De
 		return nil, Decision{}, nil
 	}
 	if reason != "" {
-		return nil, Decision{}, &Denial{Reason: reason, Peer: peer(r)}
+		return nil, Decision{}, &Denial{Reason: reason, Peer: m.http.peer(r)}
 	}
 	a.Token, a.All, a.Any, a.Environment, a.Cost = token, p.All, p.Any, p.Environment, p.Cost
 	if p.Owner != nil {
@@ -134,16 +140,6 @@ func (m *Manager) checkPolicy(p *Policy) error {
 		return fmt.Errorf("apikey: a route costs %d; a Cost is 0 (1) or more", p.Cost)
 	}
 	return nil
-}
-
-// peer is who is on the other end of the connection; the zero Addr if the
-// server does not say.
-func peer(r *http.Request) netip.Addr {
-	ap, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return ap.Addr().Unmap()
 }
 
 // grant is the context of a request that was let in. It is one allocation with
@@ -237,6 +233,7 @@ func (l *Limit) policy() string {
 type httpRules struct {
 	sources    []Source
 	challenges []string // without an error
+	proxies    []netip.Prefix
 	vary       string
 	onError    func(http.ResponseWriter, *http.Request, error)
 }
@@ -277,6 +274,7 @@ func (h *httpRules) configure(c *HTTPConfig, f *faults) {
 		// one's own no scheme is registered.
 		h.challenges = []string{`ApiKey realm="` + realm + `"`}
 	}
+	h.proxies = checkNetworks(c.TrustedProxies, f, "HTTP.TrustedProxies")
 	h.vary = strings.Join(vary, ", ")
 	h.onError = c.ErrorHandler
 }

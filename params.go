@@ -3,6 +3,7 @@ package apikey
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -17,6 +18,7 @@ type KeyParams struct {
 	Permissions Permissions       // what it may do; nil: nothing that asks for a permission. At most 1,000
 	NotBefore   time.Time         // zero: at once
 	ExpiresAt   time.Time         // zero: never; must be to come
+	Networks    []netip.Prefix    // from where it may be used; nil: from anywhere. At most 64
 	Limits      []LimitOverride   // set by operators; at most 16
 	Metadata    map[string]string // set by operators; at most 32 entries, 4 KiB in all
 }
@@ -28,6 +30,7 @@ type KeyUpdate struct {
 	Permissions *Permissions
 	NotBefore   *time.Time         // to the zero Time: no such time, as for ExpiresAt
 	ExpiresAt   *time.Time         // an expired key that lives again counts against the cap
+	Networks    *[]netip.Prefix    // all of them; none: from anywhere
 	Limits      *[]LimitOverride   // all of them; set by operators
 	Metadata    *map[string]string // all of it; set by operators
 	IfVersion   int64              // change only this version of the key; 0: whatever it is
@@ -41,6 +44,7 @@ func (p *KeyParams) key(r *Keyring, f *faults, now, expiresAfter time.Time) *Key
 		Name:        p.Name,
 		Description: p.Description,
 		Permissions: normalizePermissions(p.Permissions, r.m.cfg.Catalog, f, "Permissions"),
+		Networks:    checkNetworks(p.Networks, f, "Networks"),
 		Limits:      microLimits(p.Limits),
 		Metadata:    maps.Clone(p.Metadata),
 		CreatedAt:   now,
@@ -82,6 +86,9 @@ func (u *KeyUpdate) apply(k *Key, c *Catalog, now time.Time) (changed bool, err 
 		}
 		checkTimes(&f, k, expiresAfter)
 	}
+	if u.Networks != nil {
+		k.Networks = checkNetworks(*u.Networks, &f, "Networks")
+	}
 	if u.Limits != nil {
 		k.Limits = microLimits(*u.Limits)
 		checkOverrides(&f, k.Limits, now)
@@ -93,8 +100,32 @@ func (u *KeyUpdate) apply(k *Key, c *Catalog, now time.Time) (changed bool, err 
 	checkName(&f, k)
 	changed = k.Name != before.Name || k.Description != before.Description || !slices.Equal(k.Permissions, before.Permissions) ||
 		!k.NotBefore.Equal(before.NotBefore) || !k.ExpiresAt.Equal(before.ExpiresAt) ||
-		!slices.Equal(k.Limits, before.Limits) || !maps.Equal(k.Metadata, before.Metadata)
+		!slices.Equal(k.Networks, before.Networks) || !slices.Equal(k.Limits, before.Limits) || !maps.Equal(k.Metadata, before.Metadata)
 	return changed, f.err()
+}
+
+const maxNetworks = 64
+
+// checkNetworks is networks as they are stored: masked, IPv4 not mapped into
+// IPv6, sorted, each once; nil if there are none.
+func checkNetworks(networks []netip.Prefix, f *faults, field string) []netip.Prefix {
+	if len(networks) > maxNetworks {
+		f.add(field, "must be at most %d", maxNetworks)
+		return nil
+	}
+	var out []netip.Prefix
+	for i, n := range networks {
+		if a := n.Addr(); a.Is4In6() && n.Bits() >= 96 {
+			n = netip.PrefixFrom(a.Unmap(), n.Bits()-96)
+		}
+		if !n.IsValid() || n.Addr().Is4In6() {
+			f.add(fmt.Sprintf("%s[%d]", field, i), "must be a network, such as 192.0.2.0/24 or 2001:db8::/32")
+			continue
+		}
+		out = append(out, n.Masked())
+	}
+	slices.SortFunc(out, netip.Prefix.Compare)
+	return slices.Compact(out)
 }
 
 func checkName(f *faults, k *Key) {

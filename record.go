@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"sync/atomic"
 	"time"
 )
@@ -115,6 +116,7 @@ func (r *Record) Alias() string {
 		p.uint()  // NotAfter
 		p.uint()  // EndedAt
 	}
+	p.skip(p.count(maxNetworks))
 	return p.str()
 }
 
@@ -146,6 +148,7 @@ type vitals struct {
 	expiresAt, notBefore    int64 // µs since 1970; 0: none
 	secrets                 [maxSecrets]secretVitals
 	n                       int    // how many of them there are
+	networks                string // the list of them; "": none
 	pub                     string // the public part
 }
 
@@ -187,4 +190,18 @@ func (r *Record) vitals(v *vitals) {
 		s.notAfter = int64(p.uint())
 		s.ended = p.uint() != 0
 	}
+	if i := p.i; p.uint() != 0 {
+		v.networks = enc[i:]
+	}
+}
+
+// admits reports whether one of the networks, as they are stored, has the peer.
+func admits(networks string, peer netip.Addr) bool {
+	p := reader{s: networks}
+	for range p.count(maxNetworks) {
+		if n, ok := p.network(); ok && n.Contains(peer.Unmap()) {
+			return true
+		}
+	}
+	return false
 }

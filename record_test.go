@@ -19,6 +19,7 @@ func fullKey() *Key {
 	return &Key{
 		ID: "7Qx2mB4kAAAA", Alias: "~sanctum:42", Owner: "acct_42", Name: "Prödüction <b>", Description: "two\nlines", Environment: "live",
 		Permissions: Permissions{"*:read", "calls:*"},
+		Networks:    []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")},
 		Limits:      []LimitOverride{{Limit: Limit{Name: "minute", N: 5, Per: time.Minute, Burst: 9}, Until: at(99)}, {Limit: PerHour(3)}},
 		Metadata:    map[string]string{"a": "1", "b": "", "region": "eu"},
 		CreatedAt:   at(1), CreatedBy: "ana", NotBefore: at(2), ExpiresAt: at(3), DisabledAt: at(4), HeldAt: at(5), RevokedAt: at(6),
@@ -53,7 +54,7 @@ func TestRecordRoundTrip(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(key, again.Key(), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+			if diff := cmp.Diff(key, again.Key(), cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})); diff != "" {
 				t.Errorf("key (-given +read):\n%s", diff)
 			}
 			if !bytes.Equal(rec.Bytes(), again.Bytes()) {

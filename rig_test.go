@@ -207,7 +207,7 @@ func (r *rig) unchanged(before snapshot, what string) {
 
 // rigDiff compares structures; nil equals empty.
 func rigDiff(want, got any, options ...cmp.Option) string {
-	return cmp.Diff(want, got, append(options, cmpopts.EquateEmpty(), cmpopts.EquateErrors(), cmpopts.EquateComparable(netip.Addr{}))...)
+	return cmp.Diff(want, got, append(options, cmpopts.EquateEmpty(), cmpopts.EquateErrors(), cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}))...)
 }
 
 // storeCall is one call of a Store.

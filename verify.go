@@ -14,7 +14,7 @@ import (
 // Request is what a caller asks to be let in with, for what is not net/http.
 type Request struct {
 	Token       string
-	Peer        netip.Addr   // for events and the key's last refusal; the zero Addr: not known
+	Peer        netip.Addr   // who asks, for Key.Networks, events and the key's last refusal; the zero Addr: not known, and a key with Networks is refused
 	Owner       string       // the key must belong to it; "": to anyone
 	All         []Permission // each of these is needed
 	Any         []Permission // one of these is needed; nil: none
@@ -39,18 +39,19 @@ func (m *Manager) Verify(ctx context.Context, r Request) (*Principal, Decision, 
 // attempt is a Request and what only a guard knows of it.
 type attempt struct {
 	Request
-	http       *http.Request // whose peer it is; nil: Peer
-	wired      bool          // All and Any were checked when the route was wired
-	ownerBound bool          // Owner was asked for, also if it is ""
-	charger    string        // the key that an outer guard let in with this request
-	charged    int           // what that guard took from its limits
+	http       *http.Request // whose peer it is, by rules; nil: Peer
+	rules      *httpRules
+	wired      bool   // All and Any were checked when the route was wired
+	ownerBound bool   // Owner was asked for, also if it is ""
+	charger    string // the key that an outer guard let in with this request
+	charged    int    // what that guard took from its limits
 
 	policy string // answered: of the Decision's Limit, as a header has it
 }
 
 func (r *attempt) peer() netip.Addr {
 	if r.http != nil {
-		return peer(r.http)
+		return r.rules.peer(r.http)
 	}
 	return r.Peer
 }
@@ -87,9 +88,14 @@ func (m *Manager) verify(ctx context.Context, r *attempt) (*Principal, Decision,
 		return nil, Decision{}, r.invalid()
 	}
 
-	// 3. The secret is proven: from here on the answer may tell more.
 	now := m.now()
 	nowMicro := now.UnixMicro()
+
+	// 3. From an address that the key does not admit the answer stays what it
+	// is for an unknown key. Else the secret is proven, and it may tell more.
+	if v.networks != "" && !admits(v.networks, r.peer()) {
+		return nil, Decision{}, m.deny(&v, secret, nowMicro, r, &Denial{Reason: ReasonInvalid})
+	}
 	if reason := v.refuse(secret, nowMicro); reason != "" {
 		return nil, Decision{}, m.deny(&v, secret, nowMicro, r, &Denial{Reason: reason})
 	}

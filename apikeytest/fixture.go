@@ -169,7 +169,7 @@ func diff(want, got any) string {
 		return "" // which cmp finds as well, in more time
 	}
 	d := cmp.Diff(want, got, cmpopts.EquateEmpty(),
-		cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+		cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}),
 		cmp.Comparer(func(a, b time.Time) bool { return a.Equal(b) && a.Location() == b.Location() }))
 	return strings.ReplaceAll(d, "\u00a0", " ")
 }

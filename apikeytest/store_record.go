@@ -3,6 +3,7 @@ package apikeytest
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -68,6 +69,9 @@ func oddKeys(owner string) []*apikey.Key {
 		func(k *apikey.Key) {
 			k.Limits = []apikey.LimitOverride{{Limit: apikey.PerMinute(60), Until: lastMoment}, {Limit: apikey.PerHour(0)}}
 		},
+		func(k *apikey.Key) {
+			k.Networks = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/33")}
+		},
 		largestKey,
 	}
 	keys := make([]*apikey.Key, len(edits))
@@ -92,6 +96,9 @@ func largestKey(k *apikey.Key) {
 	k.Permissions = nil // 128 KB of them
 	for i := range 1000 {
 		k.Permissions = append(k.Permissions, apikey.Permission(fmt.Sprintf("%04d:", i)+strings.Repeat("p", 123)))
+	}
+	for i := range 64 {
+		k.Networks = append(k.Networks, netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, byte(i)}), 128))
 	}
 	for i := range 16 {
 		k.Limits = append(k.Limits, apikey.LimitOverride{

@@ -5,9 +5,4 @@
 //
 // The subtests of TestBadInputs read as the table of bad inputs: one for each
 // row, in it one for each input of the row, in that one for each protocol.
-//
-// Two rows wait for what they are about, and are not here:
-//
-//   - a key used from an address outside its networks
-//   - a rotating X-Forwarded-For without a trusted proxy: one peer
 package wiretest

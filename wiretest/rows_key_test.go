@@ -2,7 +2,9 @@ package wiretest
 
 import (
 	"context"
+	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,6 +38,13 @@ var keyRows = []row{
 		}),
 		deadKey("rotated out", apikey.ReasonRotated, rotate(0)),
 	)},
+	{"K from an address outside its Networks; rotating X-Forwarded-For without a trusted proxy", slices.Concat(
+		from("inside", pass, "127.0.0.0/8", "::1/128"),
+		from("outside", dead(apikey.ReasonInvalid), "192.0.2.0/24"),
+		from("outside, revoked", dead(apikey.ReasonInvalid), "192.0.2.0/24"),
+		from("outside, whatever it says", dead(apikey.ReasonInvalid), "192.0.2.0/24", "X-Forwarded-For: 192.0.2.7", "Forwarded: for=192.0.2.7"),
+		from("outside, and a wrong secret", unknown, "192.0.2.0/24"),
+	)},
 	{"expiry equal to now, 1 µs later", []input{
 		{name: "equal to now", want: dead(apikey.ReasonExpired), given: expireIn(time.Hour, time.Hour)},
 		{name: "1 µs later", want: pass, given: expireIn(time.Hour+time.Microsecond, time.Hour)},
@@ -65,6 +74,35 @@ func deadKey(name string, reason apikey.Reason, given func(*testing.T, *world)) 
 		inputs[i].given = given
 	}
 	return inputs
+}
+
+// from is K where its networks are these; whoever asks is on the loopback. What
+// has a colon and a space is a header.
+func from(name string, want outcome, networks ...string) []input {
+	var headers []field
+	var allowed []netip.Prefix
+	for _, n := range networks {
+		if header, value, ok := strings.Cut(n, ": "); ok {
+			headers = append(headers, field{header, value})
+			continue
+		}
+		allowed = append(allowed, netip.MustParsePrefix(n))
+	}
+	in := fields(name, func(w *world) []field {
+		k := w.k
+		if want == unknown {
+			k = sum("rd_sk_" + body(w.k)[:12] + body(w.l)[12:])
+		}
+		return append(slices.Clone(headers), apiKey(k))
+	}, want)
+	in.given = func(t *testing.T, w *world) {
+		t.Helper()
+		w.update(t, apikey.KeyUpdate{Networks: &allowed})
+		if strings.HasSuffix(name, "revoked") {
+			verb((*apikey.Keyring).Revoke).given(t, w)
+		}
+	}
+	return []input{in}
 }
 
 // rotate gives K a newer secret.
