@@ -86,6 +86,8 @@ func newAnswering(t *testing.T) *answering {
 		Formats: []apikey.Format{{Prefix: "rg_live_", Environment: "live"}, {Prefix: "rg_test_", Environment: "test"}},
 		Plan:    func(context.Context, string) (apikey.Plan, error) { return a.plan, a.planErr },
 		Now:     func() time.Time { return a.now },
+
+		FailedAttempts: apikey.Limit{Name: "failed", N: 6, Per: time.Minute, Burst: 1},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -176,6 +178,13 @@ func answerCases() []answerCase {
 			a.issue(t, r, apikey.KeyParams{})
 			if _, _, err := a.keys.Check(r, apikey.Policy{}); err != nil { // takes one of six, so that five are left
 				t.Fatal(err)
+			}
+		}},
+		{"too many keys that are none came from this address", apikey.Policy{}, func(t *testing.T, a *answering, r *http.Request) {
+			t.Helper()
+			newAnswering(t).issue(t, r, apikey.KeyParams{})
+			if _, _, err := a.keys.Check(r, apikey.Policy{}); err == nil {
+				t.Fatal("another service's key passed")
 			}
 		}},
 		{"it cannot be checked now", apikey.Policy{}, with(apikey.KeyParams{}, func(a *answering, _ string) error {

@@ -29,6 +29,7 @@ const (
 	ReasonOwner             Reason = "owner"        // the route belongs to another owner: 403
 	ReasonPermission        Reason = "permission"   // 403
 	ReasonRateLimited       Reason = "rate_limited" // 429
+	ReasonThrottled         Reason = "throttled"    // too many bad tokens of this peer: 429. One event tells of it, until the peer rests
 )
 
 // Denial is a request refused for what it is, as opposed to a failure of what
@@ -38,7 +39,7 @@ type Denial struct {
 	Reason     Reason
 	Permission Permission // ReasonPermission: one that is missing
 	Plan       string     // ReasonPlan: Plan.Refusal
-	Decision   Decision   // ReasonRateLimited: the limit and when to come back
+	Decision   Decision   // ReasonRateLimited: the limit and when to come back; ReasonThrottled: RetryAfter alone
 	KeyID      string     // of a proven secret, else ""
 	Owner      string     // of a proven secret, else ""
 	Peer       netip.Addr // who asked, as judged by HTTPConfig.TrustedProxies; the zero Addr: not known
@@ -66,7 +67,7 @@ func (d *Denial) Status() int {
 		return http.StatusBadRequest
 	case ReasonPlan, ReasonEnvironment, ReasonOwner, ReasonPermission:
 		return http.StatusForbidden
-	case ReasonRateLimited:
+	case ReasonRateLimited, ReasonThrottled:
 		return http.StatusTooManyRequests
 	}
 	return http.StatusUnauthorized
@@ -104,6 +105,8 @@ func (d *Denial) Detail() string {
 	case ReasonRateLimited:
 		return fmt.Sprintf("The limit %q of %d per %v is used up; try again in %v.",
 			d.Decision.Limit.Name, d.Decision.Limit.N, d.Decision.Limit.Per, ceilSeconds(d.Decision.RetryAfter))
+	case ReasonThrottled:
+		return fmt.Sprintf("Too many requests with a wrong API key came from this address; try again in %v.", ceilSeconds(d.Decision.RetryAfter))
 	}
 	return "The API key is not valid."
 }

@@ -36,6 +36,13 @@ type Config struct {
 	// Limiter holds the buckets. nil: NewTokenBuckets(), in this process.
 	Limiter Limiter
 
+	// FailedAttempts bounds the bad tokens of one peer address, IPv6 by /64, in
+	// this process: those with a right checksum whose key is unknown or whose
+	// secret is wrong. Over it they are answered 429 where they were 401; a
+	// good token of the same address always passes. Behind a balancer, name it
+	// in HTTP.TrustedProxies. Zero: not counted.
+	FailedAttempts Limit
+
 	// HTTP is how requests carry tokens and how they are answered.
 	HTTP HTTPConfig
 
@@ -69,6 +76,7 @@ type Manager struct {
 	hasher      *hasher
 	plans       *plans // nil without Config.Plan
 	usage       *usage
+	throttle    *throttle // nil without Config.FailedAttempts
 	http        httpRules
 	rehashes    chan rehash
 	eventPanics atomic.Int64
@@ -103,6 +111,7 @@ func New(store Store, cfg *Config) (*Manager, error) {
 		m.plans = newPlans(m.cfg.Plan, m.cfg.PlanTTL)
 	}
 	m.usage = newUsage(m)
+	m.throttle = newThrottle(m.cfg.FailedAttempts)
 	ctx, stop := context.WithCancel(context.Background())
 	m.stop = stop
 	go m.loop(ctx)
@@ -141,6 +150,9 @@ func (m *Manager) configure() error {
 			f.add(fmt.Sprintf("Peppers[%d]", i), "has the version of another one")
 		}
 		versions[p.version] = true
+	}
+	if c.FailedAttempts != (Limit{}) {
+		c.FailedAttempts.check(&f, "FailedAttempts")
 	}
 	c.Catalog.check(&f)
 	duration := func(d *time.Duration, field string, unset time.Duration) {

@@ -97,7 +97,7 @@ func (m *Manager) Check(r *http.Request, p Policy) (*Principal, Decision, error)
 func (m *Manager) check(r *http.Request, p *Policy, wired bool) (_ *Principal, _ Decision, policy string, err error) {
 	a := &attempt{http: r, rules: &m.http, wired: wired}
 	principal, decision, err := m.decide(r, p, a)
-	if err != nil && m.cfg.OnEvent != nil {
+	if err != nil && !a.told && m.cfg.OnEvent != nil {
 		m.refused(r.Context(), m.http.peer(r), err)
 	}
 	return principal, decision, a.policy, err

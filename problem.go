@@ -92,7 +92,7 @@ func retryAfter(err error) time.Duration {
 	var gone *UnavailableError
 	switch {
 	case errors.As(err, &denial):
-		if denial.Reason == ReasonRateLimited {
+		if denial.Status() == http.StatusTooManyRequests {
 			return max(denial.Decision.RetryAfter, 1)
 		}
 		return 0

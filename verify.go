@@ -29,8 +29,9 @@ type Request struct {
 // The Decision is of the limit that was nearest to being used up, for the
 // caller to be told; it is zero if no limit applied.
 func (m *Manager) Verify(ctx context.Context, r Request) (*Principal, Decision, error) {
-	p, d, err := m.verify(ctx, &attempt{Request: r})
-	if err != nil {
+	a := &attempt{Request: r}
+	p, d, err := m.verify(ctx, a)
+	if err != nil && !a.told {
 		m.refused(ctx, r.Peer, err)
 	}
 	return p, d, err
@@ -46,6 +47,7 @@ type attempt struct {
 	charger    string // the key that an outer guard let in with this request
 	charged    int    // what that guard took from its limits
 
+	told   bool   // answered: the host was told of this peer before
 	policy string // answered: of the Decision's Limit, as a header has it
 }
 
@@ -72,7 +74,7 @@ func (m *Manager) verify(ctx context.Context, r *attempt) (*Principal, Decision,
 	// 2. The key, and a digest of its that the token has.
 	rec, err := m.record(ctx, id)
 	if errors.Is(err, ErrNotFound) {
-		return nil, Decision{}, r.invalid()
+		return nil, Decision{}, m.bad(r)
 	}
 	if err != nil {
 		return nil, Decision{}, err
@@ -85,7 +87,7 @@ func (m *Manager) verify(ctx context.Context, r *attempt) (*Principal, Decision,
 		return nil, Decision{}, err
 	}
 	if secret < 0 {
-		return nil, Decision{}, r.invalid()
+		return nil, Decision{}, m.bad(r)
 	}
 
 	now := m.now()
@@ -137,6 +139,24 @@ func (r *attempt) invalid() *Denial {
 		return &Denial{Reason: ReasonInvalid, Peer: peer}
 	}
 	return errInvalidToken
+}
+
+// bad is the denial of a token with a right checksum that is of no key, or not
+// the key's own. Those are what a guesser sends: they count against the peer.
+func (m *Manager) bad(r *attempt) *Denial {
+	if m.throttle == nil {
+		return r.invalid()
+	}
+	peer := r.peer()
+	if !peer.IsValid() {
+		return r.invalid()
+	}
+	wait, first := m.throttle.fail(peer, m.now())
+	if wait == 0 {
+		return r.invalid()
+	}
+	r.told = !first
+	return &Denial{Reason: ReasonThrottled, Decision: Decision{RetryAfter: wait}, Peer: peer}
 }
 
 var errInvalidToken = &Denial{Reason: ReasonInvalid}

@@ -32,15 +32,19 @@ type world struct {
 	events []apikey.Event
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, edits ...func(*apikey.Config)) *world {
 	t.Helper()
 	w := &world{clock: newClock(), store: memstore.New(), plan: apikey.Plan{Name: "pro", MaxKeys: apikey.NoCap}}
-	w.Manager = newManagerOn(t, w.store, &apikey.Config{
+	cfg := &apikey.Config{
 		Formats: []apikey.Format{{Prefix: "rg_live_", Environment: "live"}, {Prefix: "rg_test_", Environment: "test"}},
 		Plan:    func(context.Context, string) (apikey.Plan, error) { return w.plan, nil },
 		Now:     w.clock.now,
 		OnEvent: func(_ context.Context, e apikey.Event) { w.events = append(w.events, e) },
-	})
+	}
+	for _, edit := range edits {
+		edit(cfg)
+	}
+	w.Manager = newManagerOn(t, w.store, cfg)
 	return w
 }
 
