@@ -111,11 +111,13 @@ func (r *Keyring) RevokeAll(ctx context.Context) (int, error) {
 				return n, err
 			}
 			for _, k := range page.Keys {
-				if _, err := r.Revoke(ctx, k.ID); err != nil && !errors.Is(err, ErrNotFound) {
+				switch _, err := r.Revoke(ctx, k.ID); {
+				case err == nil:
+					found = true
+					n++
+				case !errors.Is(err, ErrNotFound):
 					return n, err
 				}
-				found = true
-				n++
 			}
 			if q.After = page.Next; q.After == "" {
 				break

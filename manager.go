@@ -154,6 +154,7 @@ func (m *Manager) configure() error {
 	if c.FailedAttempts != (Limit{}) {
 		c.FailedAttempts.check(&f, "FailedAttempts")
 	}
+	c.Catalog = c.Catalog.clone()
 	c.Catalog.check(&f)
 	duration := func(d *time.Duration, field string, unset time.Duration) {
 		if *d == 0 {
@@ -247,8 +248,12 @@ func (m *Manager) Close(ctx context.Context) error {
 	err := m.usage.flush(ctx, true)
 	select {
 	case <-m.done:
-	case <-ctx.Done(): // the Store keeps the goroutine
-		err = cmp.Or(err, ctx.Err())
+	default:
+		select {
+		case <-m.done:
+		case <-ctx.Done(): // the Store keeps the goroutine
+			err = cmp.Or(err, ctx.Err())
+		}
 	}
 	if err != nil {
 		return m.usage.lost(err)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 // HTTPConfig is how requests carry tokens and how they are answered.
@@ -49,10 +50,13 @@ type Policy struct {
 // carries no key.
 //
 // Of two guards around one handler the inner one checks its own policy again;
-// it takes from limits only what its Cost exceeds the outer one's. A malformed
+// it takes from limits only what its Cost exceeds the outer one's. That holds
+// for one guard further in: a handler that serves many requests of its own with
+// the context of one pays for each. A malformed
 // permission, one that the Catalog lacks, or a negative Cost panics here, when
 // the routes are wired, as [http.ServeMux] does.
 func (m *Manager) Guard(p Policy) func(http.Handler) http.Handler {
+	p.All, p.Any = slices.Clone(p.All), slices.Clone(p.Any)
 	if err := m.checkPolicy(&p); err != nil {
 		panic(err)
 	}
@@ -61,13 +65,15 @@ func (m *Manager) Guard(p Policy) func(http.Handler) http.Handler {
 			panic("apikey: Guard of a nil handler")
 		}
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			principal, decision, policy, err := m.check(r, &p, true)
+			a := &attempt{http: r, rules: &m.http, wired: true}
+			principal, decision, err := m.check(r, &p, a)
 			if err != nil {
 				m.WriteError(w, r, err)
 				return
 			}
-			g := &grant{Context: r.Context(), m: m, principal: principal, cost: max(p.Cost, 1)}
-			m.setHeader(w.Header(), principal, &decision, policy, &g.values)
+			g := &grant{Context: r.Context(), m: m, principal: principal}
+			g.credit.Store(int64(max(p.Cost, 1, a.paid)))
+			m.setHeader(w.Header(), principal, &decision, a.policy, &g.values)
 			if principal != nil {
 				r = r.WithContext(g)
 			}
@@ -88,19 +94,16 @@ func (m *Manager) Require(perms ...Permission) func(http.Handler) http.Handler {
 // from limits and counts again. The Principal is nil on an Optional policy that let a
 // request without a credential pass. Errors are those of [Manager.Verify].
 func (m *Manager) Check(r *http.Request, p Policy) (*Principal, Decision, error) {
-	principal, decision, _, err := m.check(r, &p, false)
-	return principal, decision, err
+	return m.check(r, &p, &attempt{http: r, rules: &m.http})
 }
 
-// check decides, and tells the host of a refusal. The policy is the header of
-// the Decision's limit; wired says that p's permissions were checked before.
-func (m *Manager) check(r *http.Request, p *Policy, wired bool) (_ *Principal, _ Decision, policy string, err error) {
-	a := &attempt{http: r, rules: &m.http, wired: wired}
+// check decides, and tells the host of a refusal.
+func (m *Manager) check(r *http.Request, p *Policy, a *attempt) (*Principal, Decision, error) {
 	principal, decision, err := m.decide(r, p, a)
 	if err != nil && !a.told && m.cfg.OnEvent != nil {
 		m.refused(r.Context(), m.http.peer(r), err)
 	}
-	return principal, decision, a.policy, err
+	return principal, decision, err
 }
 
 func (m *Manager) decide(r *http.Request, p *Policy, a *attempt) (*Principal, Decision, error) {
@@ -120,7 +123,7 @@ func (m *Manager) decide(r *http.Request, p *Policy, a *attempt) (*Principal, De
 	}
 	ctx := r.Context()
 	if outer, ok := ctx.Value(grantKey{}).(*grant); ok && outer.m == m && outer.principal != nil {
-		a.charger, a.charged = outer.principal.KeyID(), outer.cost
+		a.outer = outer
 	}
 	return m.verify(ctx, a)
 }
@@ -148,7 +151,7 @@ type grant struct {
 	context.Context
 	m         *Manager
 	principal *Principal
-	cost      int
+	credit    atomic.Int64 // what was taken from limits, for the first guard further in
 	values    [4]string
 }
 
@@ -191,7 +194,7 @@ func (m *Manager) setHeader(h http.Header, p *Principal, d *Decision, policy str
 		v[0], v[1] = policy, d.header()
 		h[headerPolicy], h[headerLimit] = v[0:1:1], v[1:2:2]
 	}
-	if p != nil {
+	if p != nil && h[headerCache] == nil { // an outer handler may have said no-store
 		v[2] = "private"
 		h[headerCache] = v[2:3:3]
 	}

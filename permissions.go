@@ -212,6 +212,17 @@ func normalizePermissions(ps Permissions, c *Catalog, f *faults, field string) P
 	})
 }
 
+func (c *Catalog) clone() *Catalog {
+	if c == nil {
+		return nil
+	}
+	out := &Catalog{Permissions: slices.Clone(c.Permissions), Presets: slices.Clone(c.Presets)}
+	for i := range out.Presets {
+		out.Presets[i].Permissions = slices.Clone(out.Presets[i].Permissions)
+	}
+	return out
+}
+
 // check adds to f what is wrong with c. A nil c is fine.
 func (c *Catalog) check(f *faults) {
 	if c == nil {

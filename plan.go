@@ -207,6 +207,7 @@ func (p *plans) sweep(now int64) {
 	defer p.mu.Unlock()
 	for owner, e := range p.entries {
 		if !p.fresh(e.until.Load(), now) {
+			e.until.Store(0) // keys in use still point to it: a clock that is set back must not revive it
 			delete(p.entries, owner)
 		}
 	}

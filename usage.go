@@ -46,8 +46,9 @@ type usage struct {
 
 	mu       sync.Mutex // guards what follows
 	pending  map[usageKey]*UsageEntry
-	seq      int64       // of the batch in flight
-	inFlight *UsageBatch // handed over and not acknowledged: repeated unchanged
+	leaving  map[usageKey]*UsageEntry // what the flush under way found in pending
+	seq      int64                    // of the batch in flight
+	inFlight *UsageBatch              // handed over and not acknowledged: repeated unchanged
 	closed   bool
 }
 
@@ -79,6 +80,15 @@ func (g *usage) admitted(u *use, i int, now int64) bool {
 	t.requests++
 	t.last = max(t.last, now)
 	return true
+}
+
+// track has the next collect look at u: it may never be admitted.
+func (g *usage) track(u *use) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !u.dirty {
+		g.enlist(u)
+	}
 }
 
 // enlist puts u into its shard's list. u.mu is held.
@@ -174,10 +184,15 @@ func (g *usage) flush(ctx context.Context, last bool) error {
 	case <-ctx.Done(): // another flush waits for the store
 		return ctx.Err()
 	}
-	for {
+	for drained := false; ; {
 		b := g.nextBatch()
-		if b == nil {
+		if b == nil && drained {
 			return nil
+		}
+		if b == nil { // once: refusals come in for as long as a flush takes
+			g.drain()
+			drained = true
+			continue
 		}
 		if err := g.send(ctx, *b); err != nil {
 			return err
@@ -217,7 +232,7 @@ func (g *usage) collect(last bool) {
 	g.busy = slices.DeleteFunc(g.busy, func(u *use) bool {
 		u.mu.Lock()
 		defer u.mu.Unlock()
-		if u.collected == g.gen {
+		if u.collected == g.gen && !last {
 			return false
 		}
 		u.busy = false
@@ -242,7 +257,7 @@ func (g *usage) collectUse(u *use) {
 	u.dirty, u.rehashing, u.collected = false, false, g.gen
 	switch {
 	case u.busy:
-	case again:
+	case again: // let go of with the others if this is the last time
 		u.busy = true
 		g.busy = append(g.busy, u)
 	default:
@@ -251,18 +266,18 @@ func (g *usage) collectUse(u *use) {
 }
 
 // nextBatch is the batch in flight. If there is none it takes up to usageBatch
-// entries from pending; nil if that is empty.
+// entries from leaving; nil if that is empty.
 func (g *usage) nextBatch() *UsageBatch {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.inFlight != nil || len(g.pending) == 0 {
+	if g.inFlight != nil || len(g.leaving) == 0 {
 		return g.inFlight
 	}
 	g.seq++
-	b := &UsageBatch{Node: g.node, Seq: g.seq, Entries: make([]UsageEntry, 0, min(len(g.pending), usageBatch))}
-	for k, e := range g.pending {
+	b := &UsageBatch{Node: g.node, Seq: g.seq, Entries: make([]UsageEntry, 0, min(len(g.leaving), usageBatch))}
+	for k, e := range g.leaving {
 		b.Entries = append(b.Entries, *e)
-		delete(g.pending, k)
+		delete(g.leaving, k)
 		if len(b.Entries) == usageBatch {
 			break
 		}
@@ -272,6 +287,12 @@ func (g *usage) nextBatch() *UsageBatch {
 	})
 	g.inFlight = b
 	return b
+}
+
+func (g *usage) drain() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.leaving, g.pending = g.pending, make(map[usageKey]*UsageEntry)
 }
 
 func (g *usage) acknowledged() {
@@ -290,8 +311,10 @@ func (g *usage) lost(err error) *UsageLostError {
 			l.add(&g.inFlight.Entries[i])
 		}
 	}
-	for _, e := range g.pending {
-		l.add(e)
+	for _, left := range []map[usageKey]*UsageEntry{g.leaving, g.pending} {
+		for _, e := range left {
+			l.add(e)
+		}
 	}
 	return l
 }

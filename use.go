@@ -81,10 +81,10 @@ func (m *Manager) use(ctx context.Context, rec *Record, old *use, planUntil int6
 		u.second.principal.secret = v.secrets[1].n
 	}
 	u.limit(v, now)
-	if !rec.use.CompareAndSwap(old, u) { // somebody was faster, or another Manager has its own there
-		if won, _ := m.lastUse(rec); won != nil && won.plan == u.plan {
-			return won, nil
-		}
+	if rec.use.CompareAndSwap(old, u) {
+		m.usage.track(u)
+	} else if won, _ := m.lastUse(rec); won != nil && won.plan == u.plan { // somebody was faster, or another Manager has its own there
+		return won, nil
 	}
 	return u, nil
 }

@@ -15,7 +15,7 @@ import (
 type Request struct {
 	Token       string
 	Peer        netip.Addr   // who asks, for Key.Networks, events and the key's last refusal; the zero Addr: not known, and a key with Networks is refused
-	Owner       string       // the key must belong to it; "": to anyone
+	Owner       string       // the key must belong to it; "": to anyone, so refuse a request whose owner you do not know before you ask
 	All         []Permission // each of these is needed
 	Any         []Permission // one of these is needed; nil: none
 	Environment string       // the key must be of it; "": of any
@@ -44,8 +44,8 @@ type attempt struct {
 	rules      *httpRules
 	wired      bool   // All and Any were checked when the route was wired
 	ownerBound bool   // Owner was asked for, also if it is ""
-	charger    string // the key that an outer guard let in with this request
-	charged    int    // what that guard took from its limits
+	outer      *grant // of the guard around this one; nil: none
+	paid       int    // what that guard took from the limits, for this one guard
 
 	told   bool   // answered: the host was told of this peer before
 	policy string // answered: of the Decision's Limit, as a header has it
@@ -112,7 +112,10 @@ func (m *Manager) verify(ctx context.Context, r *attempt) (*Principal, Decision,
 		return nil, Decision{}, m.deny(&v, secret, nowMicro, r, denial)
 	}
 
-	// 5. Limits: all or none.
+	// 5. Limits: all or none. The inner of two guards pays only the difference.
+	if r.outer != nil && r.outer.principal.KeyID() == p.KeyID() {
+		r.paid = int(r.outer.credit.Swap(0))
+	}
 	decision, err := m.take(ctx, u, now, r)
 	if err != nil {
 		return nil, Decision{}, err
@@ -122,7 +125,7 @@ func (m *Manager) verify(ctx context.Context, r *attempt) (*Principal, Decision,
 	}
 
 	// 6. Counted, and in. The inner of two guards counts nothing again.
-	if (r.charger == "" || r.charger != p.KeyID()) && !m.usage.admitted(u, secret, nowMicro) {
+	if r.paid == 0 && !m.usage.admitted(u, secret, nowMicro) {
 		return nil, Decision{}, ErrClosed
 	}
 	if s := &v.secrets[secret]; !m.hasher.current(s.kind, s.pepper) {
@@ -274,10 +277,7 @@ func (u *use) refuse(p *Principal, r *attempt) *Denial {
 // take takes the request's cost from all of the key's limits. The zero
 // Decision means that none applied.
 func (m *Manager) take(ctx context.Context, u *use, now time.Time, r *attempt) (d Decision, err error) {
-	cost := max(r.Cost, 1)
-	if r.charger != "" && r.charger == u.principal.KeyID() {
-		cost -= r.charged
-	}
+	cost := max(r.Cost, 1) - r.paid
 	if !u.limited || cost <= 0 {
 		return Decision{}, nil
 	}
@@ -295,15 +295,13 @@ func (m *Manager) take(ctx context.Context, u *use, now time.Time, r *attempt) (
 	if err != nil {
 		return Decision{}, unavailable("limiter", err)
 	}
-	if d.Limit.N == 0 {
-		return Decision{}, unavailable("limiter", errors.New("its decision names no limit"))
-	}
 	for i := range u.buckets {
 		if u.buckets[i].Limit == d.Limit {
 			r.policy = u.buckets[i].policy
+			return d, nil
 		}
 	}
-	return d, nil
+	return Decision{}, unavailable("limiter", errors.New("its decision is of none of the limits asked for"))
 }
 
 // deny completes the denial of a proven key and counts it.

@@ -46,6 +46,7 @@ func (s *Store) History(ctx context.Context, q apikey.HistoryQuery) (apikey.Hist
 	if q.After == "" || after > h.n {
 		after = h.n + 1
 	}
+	after = max(after, 1) // a cursor is not secret: anyone can make one of any number
 	var page apikey.HistoryPage
 	oldest := h.n - int64(len(h.changes)) + 1
 	for n := after - 1; n >= oldest; n-- {
