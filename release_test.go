@@ -6,19 +6,8 @@ import (
 	"time"
 )
 
-// oneStore keeps one record in memory, and nothing else.
-type oneStore struct {
-	Store
-	rec *Record
-}
-
-func (s *oneStore) Create(_ context.Context, r *Record, _ Write) error { s.rec = r; return nil }
-func (s *oneStore) Get(context.Context, string) (*Record, error)       { return s.rec, nil }
-func (s *oneStore) AddUsage(context.Context, UsageBatch) error         { return nil }
-func (s *oneStore) NonBlocking()                                       {}
-
 // oneKeyOn is a Manager on s, which has one key, and the key's token.
-func oneKeyOn(t *testing.T, s *oneStore, cfg Config) (m *Manager, token string) {
+func oneKeyOn(t *testing.T, s *oneRecord, cfg Config) (m *Manager, token string) {
 	t.Helper()
 	cfg.FlushInterval = time.Hour
 	m, err := New(s, &cfg)
@@ -41,7 +30,7 @@ func mustClose(t *testing.T, m *Manager) {
 
 // TestRefusedUseIsLetGo: a key that is only ever refused holds no memory.
 func TestRefusedUseIsLetGo(t *testing.T) {
-	s := &oneStore{}
+	s := &oneRecord{}
 	m, token := oneKeyOn(t, s, Config{})
 	defer mustClose(t, m)
 	if _, _, err := m.Verify(t.Context(), Request{Token: token, All: []Permission{"a:b"}}); err == nil {
@@ -61,7 +50,7 @@ func TestRefusedUseIsLetGo(t *testing.T) {
 // TestCloseLetsGoOfRecords, so that the next Manager on the Store finds them
 // free.
 func TestCloseLetsGoOfRecords(t *testing.T) {
-	s := &oneStore{}
+	s := &oneRecord{}
 	m, token := oneKeyOn(t, s, Config{})
 	for range 3 {
 		if _, _, err := m.Verify(t.Context(), Request{Token: token}); err != nil {
@@ -79,7 +68,7 @@ func TestCloseLetsGoOfRecords(t *testing.T) {
 func TestForgottenPlanStaysForgotten(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	refusal := ""
-	m, token := oneKeyOn(t, &oneStore{}, Config{
+	m, token := oneKeyOn(t, &oneRecord{}, Config{
 		Now:  func() time.Time { return now },
 		Plan: func(context.Context, string) (Plan, error) { return Plan{Name: "p", MaxKeys: 9, Refusal: refusal}, nil },
 	})

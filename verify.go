@@ -112,10 +112,7 @@ func (m *Manager) verify(ctx context.Context, r *attempt) (*Principal, Decision,
 		return nil, Decision{}, m.deny(&v, secret, nowMicro, r, denial)
 	}
 
-	// 5. Limits: all or none. The inner of two guards pays only the difference.
-	if r.outer != nil && r.outer.principal.KeyID() == p.KeyID() {
-		r.paid = int(r.outer.credit.Swap(0))
-	}
+	// 5. Limits: all or none.
 	decision, err := m.take(ctx, u, now, r)
 	if err != nil {
 		return nil, Decision{}, err
@@ -275,8 +272,12 @@ func (u *use) refuse(p *Principal, r *attempt) *Denial {
 }
 
 // take takes the request's cost from all of the key's limits. The zero
-// Decision means that none applied.
+// Decision means that none applied. The inner of two guards pays only what it
+// costs more than the outer one.
 func (m *Manager) take(ctx context.Context, u *use, now time.Time, r *attempt) (d Decision, err error) {
+	if r.outer != nil && r.outer.principal.KeyID() == u.principal.KeyID() {
+		r.paid = int(r.outer.credit.Swap(0))
+	}
 	cost := max(r.Cost, 1) - r.paid
 	if !u.limited || cost <= 0 {
 		return Decision{}, nil
