@@ -437,14 +437,14 @@ func BenchmarkGuard(b *testing.B) {
 // naive check that does none of these and a hand-written one that does all.
 func BenchmarkGuardAll(b *testing.B) {
 	for _, n := range sizes {
-		f := newFixture(b, n, true)
-		f.loop(b)(n)
-		ours := f.m.Require("templates:read")(noContent)
-		b.Run(fmt.Sprintf("keys=%d/naive", n), func(b *testing.B) {
-			sideBySide(b, 100_000, serve(b, naive(f.tokens, noContent), f.tokens), serve(b, ours, f.tokens))
-		})
-		b.Run(fmt.Sprintf("keys=%d/hand", n), func(b *testing.B) {
-			sideBySide(b, 100_000, serve(b, f.hand.guard(noContent, "templates:read", true), f.tokens), serve(b, ours, f.tokens))
-		})
+		beside := func(name string, floor func(f *fixture) http.Handler) {
+			b.Run(fmt.Sprintf("keys=%d/%s", n, name), func(b *testing.B) {
+				f := newFixture(b, n, true)
+				f.loop(b)(n)
+				sideBySide(b, 100_000, serve(b, floor(f), f.tokens), serve(b, f.m.Require("templates:read")(noContent), f.tokens))
+			})
+		}
+		beside("naive", func(f *fixture) http.Handler { return naive(f.tokens, noContent) })
+		beside("hand", func(f *fixture) http.Handler { return f.hand.guard(noContent, "templates:read", true) })
 	}
 }
