@@ -3,6 +3,7 @@ package apikey
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -64,7 +65,15 @@ func (m *Manager) use(ctx context.Context, rec *Record, old *use, planUntil int6
 	if current && (old.plan == nil || m.plans.fresh(planUntil, nowMicro)) {
 		return old, nil
 	}
-	u := &use{m: m, rec: rec}
+	u := new(use)
+	if m.plans != nil { // room for two buckets beside it, so that they come into the cache together
+		x := new(struct {
+			use
+			room [2]Bucket
+		})
+		u, x.buckets = &x.use, x.room[:0]
+	}
+	u.m, u.rec = m, rec
 	u.principal = Principal{pub: v.pub, secret: v.secrets[0].n}
 	if m.plans != nil {
 		entry, err := m.planFor(ctx, u.principal.Owner(), nowMicro)
@@ -118,7 +127,7 @@ func (u *use) limit(v *vitals, now time.Time) {
 	if n == 0 {
 		return
 	}
-	u.limited, u.buckets = true, make([]Bucket, 0, n)
+	u.limited, u.buckets = true, slices.Grow(u.buckets, n)
 	add := func(scope Scope, id string, l Limit, policy string) {
 		u.buckets = append(u.buckets, Bucket{Scope: scope, ID: id, Owner: p.Owner(), Limit: l, policy: policy})
 	}
