@@ -25,6 +25,11 @@ func crc(s string) uint32 {
 			crcTables[4][c>>24] ^ crcTables[5][c>>16&0xff] ^ crcTables[6][c>>8&0xff] ^ crcTables[7][c&0xff]
 		s = s[8:]
 	}
+	if len(s) >= 4 {
+		c ^= uint32(s[0]) | uint32(s[1])<<8 | uint32(s[2])<<16 | uint32(s[3])<<24
+		c = crcTables[0][c>>24] ^ crcTables[1][c>>16&0xff] ^ crcTables[2][c>>8&0xff] ^ crcTables[3][c&0xff]
+		s = s[4:]
+	}
 	for i := range len(s) {
 		c = crcTables[0][byte(c)^s[i]] ^ c>>8
 	}
