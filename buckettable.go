@@ -6,12 +6,10 @@ import (
 	"sync"
 	"time"
 	"unique"
-
-	"golang.org/x/time/rate"
 )
 
 // tokenBucket is one bucket of a [TokenBuckets]. There may be millions: it has
-// 144 bytes, a size class of the allocator.
+// 64 bytes, one cache line and a size class of the allocator.
 //
 // A Take locks all its buckets, in the order of compareBuckets, and may lock a
 // shard while it holds some. Who holds a shard's lock therefore only tries a
@@ -19,9 +17,8 @@ import (
 type tokenBucket struct {
 	id    string // Bucket.ID; never changes
 	mu    sync.Mutex
-	lim   rate.Limiter              // rate, burst and level; under mu
-	last  time.Duration             // when lim last changed, since TokenBuckets.start; under mu
-	level float64                   // lim's tokens then, to the last bit: asking lim would lock it once more; under mu
+	last  time.Duration             // when level was right, since TokenBuckets.start; under mu
+	level float64                   // its tokens then; below 0 after a cut of what was spent; under mu
 	kind  unique.Handle[bucketKind] // zero: dropped; written under mu and the shard's lock, read under either
 	next  *tokenBucket              // in the same chain; under the shard's lock
 }
@@ -30,7 +27,6 @@ type tokenBucket struct {
 type bucketKind struct {
 	scope Scope
 	limit Limit
-	rate  rate.Limit // limit's
 }
 
 // dropped reports whether the bucket is no longer in the table. b is locked.
@@ -99,7 +95,7 @@ func (t *bucketTable) setKind(bucket *tokenBucket, b *Bucket) {
 }
 
 func kindOf(b *Bucket) unique.Handle[bucketKind] {
-	return unique.Make(bucketKind{b.Scope, b.Limit, b.Limit.rate()})
+	return unique.Make(bucketKind{b.Scope, b.Limit})
 }
 
 func (t *bucketTable) hash(scope Scope, id, name string) uint64 {
@@ -165,7 +161,7 @@ func (t *TokenBuckets) sweep(sh *bucketShard, from int, at time.Duration) bool {
 	to := min(from+sweepStep, len(sh.chains))
 	for i := from; i < to; i++ {
 		for link := &sh.chains[i]; *link != nil; {
-			if b := *link; b.dropIdle(t.start, at) {
+			if b := *link; b.dropIdle(at) {
 				*link = b.next
 				sh.count--
 				sh.swept = max(sh.swept, at)
@@ -187,7 +183,7 @@ func (t *TokenBuckets) sweep(sh *bucketShard, from int, at time.Duration) bool {
 }
 
 // dropIdle marks b as dropped if nobody would see a difference. The shard is locked.
-func (b *tokenBucket) dropIdle(start time.Time, at time.Duration) bool {
+func (b *tokenBucket) dropIdle(at time.Duration) bool {
 	if !b.mu.TryLock() { // in use
 		return false
 	}
@@ -195,8 +191,9 @@ func (b *tokenBucket) dropIdle(start time.Time, at time.Duration) bool {
 	if at-b.last < sweepIdle {
 		return false
 	}
-	missing := float64(b.lim.Burst()) - b.lim.TokensAt(start.Add(at))
-	if flowTime(missing, b.lim.Limit()) >= 1 {
+	limit := b.kind.Value().limit
+	rate, capacity := limit.rate(), float64(limit.Capacity())
+	if flowTime(capacity-b.levelAt(at, rate, capacity), rate) >= 1 {
 		return false
 	}
 	b.kind = unique.Handle[bucketKind]{}

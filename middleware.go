@@ -66,14 +66,14 @@ func (m *Manager) Guard(p Policy) func(http.Handler) http.Handler {
 		}
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			a := &attempt{http: r, rules: &m.http, wired: true}
-			principal, decision, err := m.check(r, &p, a)
+			principal, err := m.check(r, &p, a)
 			if err != nil {
 				m.WriteError(w, r, err)
 				return
 			}
 			g := &grant{Context: r.Context(), m: m, principal: principal}
 			g.credit.Store(int64(max(p.Cost, 1, a.paid)))
-			m.setHeader(w.Header(), principal, &decision, a.policy, &g.values)
+			m.setHeader(w.Header(), principal, &a.decision, a.policy, &g.values)
 			if principal != nil {
 				r = r.WithContext(g)
 			}
@@ -94,28 +94,30 @@ func (m *Manager) Require(perms ...Permission) func(http.Handler) http.Handler {
 // from limits and counts again. The Principal is nil on an Optional policy that let a
 // request without a credential pass. Errors are those of [Manager.Verify].
 func (m *Manager) Check(r *http.Request, p Policy) (*Principal, Decision, error) {
-	return m.check(r, &p, &attempt{http: r, rules: &m.http})
+	a := &attempt{http: r, rules: &m.http}
+	principal, err := m.check(r, &p, a)
+	return principal, a.decision, err
 }
 
 // check decides, and tells the host of a refusal.
-func (m *Manager) check(r *http.Request, p *Policy, a *attempt) (*Principal, Decision, error) {
-	principal, decision, err := m.decide(r, p, a)
+func (m *Manager) check(r *http.Request, p *Policy, a *attempt) (*Principal, error) {
+	principal, err := m.decide(r, p, a)
 	if err != nil && !a.told && m.cfg.OnEvent != nil {
 		m.refused(r.Context(), m.http.peer(r), err)
 	}
-	return principal, decision, err
+	return principal, err
 }
 
-func (m *Manager) decide(r *http.Request, p *Policy, a *attempt) (*Principal, Decision, error) {
+func (m *Manager) decide(r *http.Request, p *Policy, a *attempt) (*Principal, error) {
 	if m.closed.Load() {
-		return nil, Decision{}, ErrClosed
+		return nil, ErrClosed
 	}
 	token, reason := m.http.credential(r.Header, m.formats, p.SkipForeign)
 	if reason == ReasonMissing && p.Optional {
-		return nil, Decision{}, nil
+		return nil, nil
 	}
 	if reason != "" {
-		return nil, Decision{}, &Denial{Reason: reason, Peer: m.http.peer(r)}
+		return nil, &Denial{Reason: reason, Peer: m.http.peer(r)}
 	}
 	a.Token, a.All, a.Any, a.Environment, a.Cost = token, p.All, p.Any, p.Environment, p.Cost
 	if p.Owner != nil {

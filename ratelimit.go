@@ -3,6 +3,7 @@ package apikey
 import (
 	"context"
 	"time"
+	"unique"
 )
 
 // Limit is a rate: N tokens per Per, in a bucket that holds Burst of them.
@@ -83,8 +84,13 @@ type Bucket struct {
 	Owner string // whose it is; a limiter spread over nodes keeps an owner's buckets together by it
 	Limit Limit
 
-	policy string       // of Limit, as a header has it; "": not made yet
-	handle *tokenBucket // resolved by TokenBuckets before the slice is shared; nil: look it up
+	policy string // of Limit, as a header has it; "": not made yet
+
+	// What TokenBuckets.resolve sets before the slice is shared; zero: not yet.
+	handle   *tokenBucket
+	kind     unique.Handle[bucketKind]
+	rate     float64 // of Limit, in tokens a second
+	capacity float64 // of Limit
 }
 
 // A Limiter takes tokens from buckets. [TokenBuckets] is the one in memory.

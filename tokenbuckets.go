@@ -7,15 +7,12 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
-// TokenBuckets is the [Limiter] in this process's memory, on
-// golang.org/x/time/rate: exact on one node, while each node counts for
-// itself. Make one with [NewTokenBuckets]. It starts no goroutine: a Manager
-// calls [TokenBuckets.Sweep] from time to time, and so must who uses one
-// without a Manager. A bucket takes about 150 bytes.
+// TokenBuckets is the [Limiter] in this process's memory: exact on one node,
+// while each node counts for itself. Make one with [NewTokenBuckets]. It starts
+// no goroutine: a Manager calls [TokenBuckets.Sweep] from time to time, and so
+// must who uses one without a Manager. A bucket takes about 90 bytes.
 //
 // A bucket never goes back in time: a call whose now is before that of an
 // earlier call is answered as of the earlier one. Times with a monotonic
@@ -65,13 +62,14 @@ func (t *TokenBuckets) Take(ctx context.Context, now time.Time, n int, buckets [
 	for i := range takings {
 		t.look(&takings[i], at)
 	}
-	return t.takeAll(takings, n), nil
+	return takeAll(takings, float64(n)), nil
 }
 
 // resolve looks b up and makes it if it is new, so that Take need not look for
 // it again. b is not yet shared.
 func (t *TokenBuckets) resolve(b *Bucket, now time.Time) {
 	if b.Limit.isLimit() {
+		b.kind, b.rate, b.capacity = kindOf(b), b.Limit.rate(), float64(b.Limit.Capacity())
 		b.handle = t.find(b, t.sinceStart(now))
 	}
 }
@@ -129,7 +127,8 @@ func compareBuckets(a, b *Bucket) int {
 type taking struct {
 	*tokenBucket // nil: not found yet
 	want         *Bucket
-	rate         rate.Limit
+	rate         float64 // tokens a second
+	capacity     float64
 	at           time.Duration // when the bucket is asked: now, or the latest time it knows, since TokenBuckets.start
 	lag          time.Duration // how much later than now that is
 	level        float64       // its tokens then, without those that this Take took
@@ -158,60 +157,57 @@ func unlock(takings []taking) {
 	}
 }
 
-// find returns the bucket that b names, and makes it if there is none.
+// find returns the bucket that b names, and makes it, full, if there is none.
 func (t *TokenBuckets) find(b *Bucket, at time.Duration) *tokenBucket {
 	return t.table.find(b, func(swept time.Duration) *tokenBucket {
-		at = max(at, swept)
-		made := &tokenBucket{id: strings.Clone(b.ID)} // the caller's string may be part of something large
-		made.setLimit(t.start, at, b.Limit.rate(), b.Limit.Capacity())
-		return made
+		id := strings.Clone(b.ID) // the caller's string may be part of something large
+		return &tokenBucket{id: id, last: max(at, swept), level: float64(b.Limit.Capacity())}
 	})
 }
 
 // look brings the bucket to the limit that is wanted and says what it holds now.
 func (t *TokenBuckets) look(tk *taking, now time.Duration) {
-	b := tk.tokenBucket
+	b, want := tk.tokenBucket, tk.want
 	tk.at = max(b.last, now)
 	tk.lag = tk.at - now
-	kind := b.kind.Value()
-	tk.rate = kind.rate
-	if kind.limit != tk.want.Limit {
-		tk.rate = tk.want.Limit.rate()
-		b.setLimit(t.start, tk.at, tk.rate, tk.want.Limit.Capacity())
-		t.table.setKind(b, tk.want)
+	tk.rate, tk.capacity = want.rate, want.capacity
+	if b.kind != want.kind {
+		t.adapt(tk)
 	}
-	tk.level = min(b.level+(tk.at-b.last).Seconds()*float64(tk.rate), float64(tk.want.Limit.Capacity()))
+	tk.level = b.levelAt(tk.at, tk.rate, tk.capacity)
+}
+
+// adapt is look for a bucket that was not resolved or whose limit changed. What
+// was spent stays spent: the level rises or falls by as much as the capacity,
+// below 0 too.
+func (t *TokenBuckets) adapt(tk *taking) {
+	b, limit := tk.tokenBucket, &tk.want.Limit
+	tk.rate, tk.capacity = limit.rate(), float64(limit.Capacity())
+	kind := b.kind.Value()
+	if kind.limit == *limit {
+		return
+	}
+	before := float64(kind.limit.Capacity())
+	b.level = b.levelAt(tk.at, kind.limit.rate(), before) + tk.capacity - before
+	b.last = tk.at
+	t.table.setKind(b, tk.want)
+}
+
+// levelAt is the tokens in b at a time that is not before its last.
+func (b *tokenBucket) levelAt(at time.Duration, rate, capacity float64) float64 {
+	return min(b.level+(at-b.last).Seconds()*rate, capacity)
 }
 
 // rate is l in tokens a second.
-func (l *Limit) rate() rate.Limit { return rate.Limit(float64(l.N) / l.Per.Seconds()) }
-
-// setLimit gives the bucket another rate and burst. What was spent stays
-// spent: the level rises or falls by as much as the burst, below 0 too. A new
-// bucket has no rate, no burst and nothing spent, so this fills it.
-func (b *tokenBucket) setLimit(start time.Time, since time.Duration, r rate.Limit, burst int) {
-	at := start.Add(since)
-	switch more := burst - b.lim.Burst(); {
-	case more < 0:
-		b.lim.ReserveN(at, -more)
-		b.lim.SetBurstAt(at, burst)
-	case more > 0:
-		// There is no way to add tokens but to let them flow in: so the
-		// limiter is set back by a second, in which they do.
-		b.lim.SetBurstAt(at, burst)
-		b.lim.SetLimitAt(at.Add(-time.Second), rate.Limit(more))
-	}
-	b.lim.SetLimitAt(at, r)
-	b.last, b.level = since, b.lim.TokensAt(at)
-}
+func (l *Limit) rate() float64 { return float64(l.N) / l.Per.Seconds() }
 
 // takeAll takes n tokens from every bucket if each has them.
-func (t *TokenBuckets) takeAll(takings []taking, n int) Decision {
+func takeAll(takings []taking, n float64) Decision {
 	var wait time.Duration
 	var waiting, least *taking
 	for i := range takings {
 		tk := &takings[i]
-		if tk.level < float64(n) {
+		if tk.level < n {
 			if w := tk.until(n); w > wait {
 				wait, waiting = w, tk
 			}
@@ -227,8 +223,7 @@ func (t *TokenBuckets) takeAll(takings []taking, n int) Decision {
 	}
 	for i := range takings {
 		tk := &takings[i]
-		tk.lim.ReserveN(t.start.Add(tk.at), n)
-		tk.level -= float64(n)
+		tk.level -= n
 		b := tk.tokenBucket // whose level is not this Take's
 		b.last, b.level = tk.at, tk.level
 	}
@@ -242,46 +237,45 @@ func (t *TokenBuckets) takeAll(takings []taking, n int) Decision {
 
 // decision says how full the bucket is.
 func (tk *taking) decision() Decision {
-	burst := tk.want.Limit.Capacity()
 	// Half a nanosecond's flow: a token that is short by a rounding error would pass.
-	whole := math.Floor(tk.level + float64(tk.rate)*0.5e-9)
+	whole := math.Floor(tk.level + tk.rate*0.5e-9)
 	return Decision{
 		Limit:     tk.want.Limit,
-		Remaining: max(0, min(int(whole), burst)),
-		Reset:     tk.until(burst),
+		Remaining: int(max(0, min(whole, tk.capacity))),
+		Reset:     tk.until(tk.capacity),
 	}
 }
 
 // until is how long after the call's now the bucket holds n tokens.
-func (tk *taking) until(n int) time.Duration {
-	ns := flowTime(float64(n)-tk.level, tk.rate)
+func (tk *taking) until(n float64) time.Duration {
+	ns := flowTime(n-tk.level, tk.rate)
 	if ns < 1 {
 		return 0
 	}
 	// What flows in is rounded when it is added to what is there: look whether
 	// the tokens are there by then. Mostly they are, else a nanosecond later.
 	wait := time.Duration(math.Round(ns))
-	for step := time.Duration(1); wait < century && flowTime(float64(n)-tk.levelAfter(wait), tk.rate) >= 1; step *= 2 {
+	for step := time.Duration(1); wait < century && flowTime(n-tk.levelAfter(wait), tk.rate) >= 1; step *= 2 {
 		wait += step
 	}
 	return min(wait, century) + min(tk.lag, century)
 }
 
 // levelAfter is what the bucket will hold in a while, to the last bit of what
-// the limiter will compute then: it counts from the last time it gave.
+// will be computed then: it counts from the last time it gave.
 func (tk *taking) levelAfter(d time.Duration) float64 {
 	b := tk.tokenBucket
-	return b.level + (tk.at+d-b.last).Seconds()*float64(tk.rate)
+	return b.level + (tk.at+d-b.last).Seconds()*tk.rate
 }
 
 // flowTime is how many nanoseconds tokens take to flow in. Below 1 they count
-// as there, as in x/time/rate.
-func flowTime(tokens float64, r rate.Limit) float64 {
-	return min(tokens/float64(r)*float64(time.Second), float64(century))
+// as there: rounding must not refuse who came back when told to.
+func flowTime(tokens, rate float64) float64 {
+	return min(tokens/rate*float64(time.Second), float64(century))
 }
 
 // century is the longest wait that is told and the farthest from its making
-// that a limiter can count, so that no sum of durations overflows.
+// that a TokenBuckets can count, so that no sum of durations overflows.
 const century = 100 * 365 * 24 * time.Hour
 
 // sinceStart is now as buckets keep it.

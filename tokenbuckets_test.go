@@ -366,8 +366,8 @@ func TestTakeDoesNotAllocate(t *testing.T) {
 
 func TestTokenBucketSize(t *testing.T) {
 	t.Parallel()
-	if size := reflect.TypeFor[tokenBucket]().Size(); size > 144 {
-		t.Errorf("a bucket has %d bytes, want at most 144: the next size class is 160", size)
+	if size := reflect.TypeFor[tokenBucket]().Size(); size > 64 {
+		t.Errorf("a bucket has %d bytes, want at most 64: one cache line", size)
 	}
 	if size := reflect.TypeFor[bucketShard]().Size(); size != 64 {
 		t.Errorf("a shard has %d bytes, want 64", size)

@@ -3,6 +3,7 @@ package apikey
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -23,6 +24,7 @@ type use struct {
 	busy      bool       // mu: was admitted more than once in an interval: stays on its record
 	rehashing bool       // mu: a new digest is on its way
 	limited   bool       // there are buckets
+	capacity  int        // of the smallest of them
 
 	buckets   []Bucket
 	principal Principal  // of the newest secret
@@ -147,8 +149,11 @@ next:
 	for i, l := range ownerLimits {
 		add(ScopeOwner, p.Owner(), l, entry.policies[len(keyLimits)+i])
 	}
-	if t, ok := u.m.cfg.Limiter.(*TokenBuckets); ok {
-		for i := range u.buckets {
+	t, inProcess := u.m.cfg.Limiter.(*TokenBuckets)
+	u.capacity = math.MaxInt
+	for i := range u.buckets {
+		u.capacity = min(u.capacity, u.buckets[i].Limit.Capacity())
+		if inProcess {
 			t.resolve(&u.buckets[i], now)
 		}
 	}

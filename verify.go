@@ -30,11 +30,11 @@ type Request struct {
 // caller to be told; it is zero if no limit applied.
 func (m *Manager) Verify(ctx context.Context, r Request) (*Principal, Decision, error) {
 	a := &attempt{Request: r}
-	p, d, err := m.verify(ctx, a)
+	p, err := m.verify(ctx, a)
 	if err != nil && !a.told {
 		m.refused(ctx, r.Peer, err)
 	}
-	return p, d, err
+	return p, a.decision, err
 }
 
 // attempt is a Request and what only a guard knows of it.
@@ -47,8 +47,9 @@ type attempt struct {
 	outer      *grant // of the guard around this one; nil: none
 	paid       int    // what that guard took from the limits, for this one guard
 
-	told   bool   // answered: the host was told of this peer before
-	policy string // answered: of the Decision's Limit, as a header has it
+	decision Decision // answered
+	policy   string   // answered: of the decision's Limit, as a header has it
+	told     bool     // answered: the host was told of this peer before
 }
 
 func (r *attempt) peer() netip.Addr {
@@ -60,34 +61,34 @@ func (r *attempt) peer() netip.Addr {
 
 // verify is the order of decisions, top to bottom. Whatever can go wrong ends
 // in an error; the only way to a Principal is to reach the end.
-func (m *Manager) verify(ctx context.Context, r *attempt) (*Principal, Decision, error) {
+func (m *Manager) verify(ctx context.Context, r *attempt) (*Principal, error) {
 	if m.closed.Load() {
-		return nil, Decision{}, ErrClosed
+		return nil, ErrClosed
 	}
 
 	// 1. A well-formed token. No store call before this holds.
 	id, ok := m.parse(r.Token)
 	if !ok {
-		return nil, Decision{}, r.invalid()
+		return nil, r.invalid()
 	}
 
 	// 2. The key, and a digest of its that the token has.
 	rec, err := m.record(ctx, id)
 	if errors.Is(err, ErrNotFound) {
-		return nil, Decision{}, m.bad(r)
+		return nil, m.bad(r)
 	}
 	if err != nil {
-		return nil, Decision{}, err
+		return nil, err
 	}
 	old, planUntil := m.lastUse(rec) // looked at before the hash, so that waiting for memory goes on beside it
 	var v vitals
 	rec.vitals(&v)
 	secret, err := m.prove(&v, r.Token)
 	if err != nil {
-		return nil, Decision{}, err
+		return nil, err
 	}
 	if secret < 0 {
-		return nil, Decision{}, m.bad(r)
+		return nil, m.bad(r)
 	}
 
 	now := m.now()
@@ -96,39 +97,38 @@ func (m *Manager) verify(ctx context.Context, r *attempt) (*Principal, Decision,
 	// 3. From an address that the key does not admit the answer stays what it
 	// is for an unknown key. Else the secret is proven, and it may tell more.
 	if v.networks != "" && !admits(v.networks, r.peer()) {
-		return nil, Decision{}, m.deny(&v, secret, nowMicro, r, &Denial{Reason: ReasonInvalid})
+		return nil, m.deny(&v, secret, nowMicro, r, &Denial{Reason: ReasonInvalid})
 	}
 	if reason := v.refuse(secret, nowMicro); reason != "" {
-		return nil, Decision{}, m.deny(&v, secret, nowMicro, r, &Denial{Reason: reason})
+		return nil, m.deny(&v, secret, nowMicro, r, &Denial{Reason: reason})
 	}
 
 	// 4. Plan, environment, owner, permissions.
 	u, err := m.use(ctx, rec, old, planUntil, &v, now)
 	if err != nil {
-		return nil, Decision{}, err
+		return nil, err
 	}
 	p, _ := u.of(secret)
 	if denial := u.refuse(p, r); denial != nil {
-		return nil, Decision{}, m.deny(&v, secret, nowMicro, r, denial)
+		return nil, m.deny(&v, secret, nowMicro, r, denial)
 	}
 
 	// 5. Limits: all or none.
-	decision, err := m.take(ctx, u, now, r)
-	if err != nil {
-		return nil, Decision{}, err
+	if err := m.take(ctx, u, now, r); err != nil {
+		return nil, err
 	}
-	if decision.Limit.N != 0 && !decision.Allowed {
-		return nil, decision, m.deny(&v, secret, nowMicro, r, &Denial{Reason: ReasonRateLimited, Decision: decision})
+	if r.decision.Limit.N != 0 && !r.decision.Allowed {
+		return nil, m.deny(&v, secret, nowMicro, r, &Denial{Reason: ReasonRateLimited, Decision: r.decision})
 	}
 
 	// 6. Counted, and in. The inner of two guards counts nothing again.
 	if r.paid == 0 && !m.usage.admitted(u, secret, nowMicro) {
-		return nil, Decision{}, ErrClosed
+		return nil, ErrClosed
 	}
 	if s := &v.secrets[secret]; !m.hasher.current(s.kind, s.pepper) {
 		m.rehash(u, s.n, r.Token)
 	}
-	return p, decision, nil
+	return p, nil
 }
 
 // invalid is the denial of a request that proved nothing. Without a peer there
@@ -274,35 +274,33 @@ func (u *use) refuse(p *Principal, r *attempt) *Denial {
 // take takes the request's cost from all of the key's limits. The zero
 // Decision means that none applied. The inner of two guards pays only what it
 // costs more than the outer one.
-func (m *Manager) take(ctx context.Context, u *use, now time.Time, r *attempt) (d Decision, err error) {
+func (m *Manager) take(ctx context.Context, u *use, now time.Time, r *attempt) (err error) {
 	if r.outer != nil && r.outer.principal.KeyID() == u.principal.KeyID() {
 		r.paid = int(r.outer.credit.Swap(0))
 	}
 	cost := max(r.Cost, 1) - r.paid
 	if !u.limited || cost <= 0 {
-		return Decision{}, nil
+		return nil
 	}
-	for i := range u.buckets {
-		if cost > u.buckets[i].Limit.Capacity() {
-			return Decision{}, ErrCost
-		}
+	if cost > u.capacity {
+		return ErrCost
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			d, err = Decision{}, unavailable("limiter", fmt.Errorf("panic: %v", p))
+			err = unavailable("limiter", fmt.Errorf("panic: %v", p))
 		}
 	}()
-	d, err = m.cfg.Limiter.Take(ctx, now, cost, u.buckets)
+	d, err := m.cfg.Limiter.Take(ctx, now, cost, u.buckets)
 	if err != nil {
-		return Decision{}, unavailable("limiter", err)
+		return unavailable("limiter", err)
 	}
 	for i := range u.buckets {
 		if u.buckets[i].Limit == d.Limit {
-			r.policy = u.buckets[i].policy
-			return d, nil
+			r.decision, r.policy = d, u.buckets[i].policy
+			return nil
 		}
 	}
-	return Decision{}, unavailable("limiter", errors.New("its decision is of none of the limits asked for"))
+	return unavailable("limiter", errors.New("its decision is of none of the limits asked for"))
 }
 
 // deny completes the denial of a proven key and counts it.
