@@ -13,7 +13,13 @@ type Source struct {
 
 // Bearer is "Authorization: Bearer <token>" (RFC 6750, 2.1), whose scheme is
 // written in any case (RFC 9110, 11.1).
-func Bearer() Source { return Source{header: "Authorization", scheme: "Bearer"} }
+func Bearer() Source { return Authorization("Bearer") }
+
+// Authorization is an Authorization header of another scheme, such as the
+// "Api-Key <token>" that clients of another system send. It may stand beside
+// Bearer, as another source of the same header. For a bare token in it, use
+// Header("Authorization").
+func Authorization(scheme string) Source { return Source{header: "Authorization", scheme: scheme} }
 
 // Header is a header whose whole value is the token, such as X-Api-Key.
 func Header(name string) Source { return Source{header: http.CanonicalHeaderKey(name)} }
@@ -24,7 +30,7 @@ func Header(name string) Source { return Source{header: http.CanonicalHeaderKey(
 // It is strict, because what two readers of a request understand differently
 // is how one of them is deceived: one header line for each source, one token
 // in all, no quotes, no folding, no white space but SP and HTAB around a value.
-func (h *httpRules) credential(header http.Header, formats []Format, skipForeign bool) (token string, reason Reason) {
+func (h *httpRules) credential(header http.Header, known *shapes, skipForeign bool) (token string, reason Reason) {
 	reason = ReasonMissing
 	for i := range h.sources {
 		s := &h.sources[i]
@@ -44,9 +50,9 @@ func (h *httpRules) credential(header http.Header, formats []Format, skipForeign
 				reason = why
 			}
 			continue
-		case skipForeign && s.scheme != "" && !hasPrefix(formats, found) && (len(found) > maxTokenBytes || isToken68(found)):
+		case skipForeign && s.scheme != "" && !known.claim(found) && (len(found) > maxTokenBytes || isToken68(found)):
 			continue
-		case token != "", len(found) > maxTokenBytes, !isToken68(found):
+		case token != "", len(found) > maxTokenBytes, !isToken68(found) && !known.hasForeign(found):
 			return "", ReasonMalformedRequest
 		}
 		token = found
@@ -84,9 +90,32 @@ func (s *Source) read(value string) (token string, reason Reason) {
 	return rest, ""
 }
 
-func hasPrefix(formats []Format, token string) bool {
-	for i := range formats {
-		if strings.HasPrefix(token, formats[i].Prefix) {
+// shapes are those of all tokens that a Manager knows.
+type shapes struct {
+	formats []Format
+	schemes []Scheme
+}
+
+// claim reports whether token begins as one of ours does, or has the shape of
+// one of a Scheme.
+func (k *shapes) claim(token string) bool {
+	for i := range k.formats {
+		if strings.HasPrefix(token, k.formats[i].Prefix) {
+			return true
+		}
+	}
+	for i := range k.schemes {
+		if p := k.schemes[i].Prefix; p != "" && strings.HasPrefix(token, p) {
+			return true
+		}
+	}
+	return k.hasForeign(token)
+}
+
+// hasForeign reports whether token has the shape of one of a Scheme.
+func (k *shapes) hasForeign(token string) bool {
+	for i := range k.schemes {
+		if k.schemes[i].has(token) {
 			return true
 		}
 	}

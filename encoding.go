@@ -26,7 +26,7 @@ import (
 //	  ID Owner Version Environment, list of permissions, Name
 //	  list of metadata: key, value; keys ascending
 //	  Description CreatedBy CreatedAt
-//	  for each secret: Prefix, CreatedAt
+//	  for each secret: Prefix, Scheme, CreatedAt
 //	  list of limits: Name, N, Per in ns, Burst, Until
 //	  whatever a later version adds
 //
@@ -106,6 +106,7 @@ func (d *document) appendPublic(b []byte) []byte {
 	b = appendTime(b, k.CreatedAt)
 	for _, s := range k.Secrets {
 		b = appendString(b, s.Prefix)
+		b = appendString(b, s.Scheme)
 		b = appendTime(b, s.CreatedAt)
 	}
 	b = binary.AppendUvarint(b, uint64(len(k.Limits)))
@@ -146,7 +147,7 @@ func (d *document) check() error {
 		return f.err()
 	}
 	for i, g := range d.digests {
-		if g.IsZero() || len(g.sum()) != sha256.Size {
+		if !g.storable() {
 			f.add(fmt.Sprintf("Secrets[%d]", i), "has no digest")
 		}
 	}
@@ -168,6 +169,20 @@ func (d *document) check() error {
 	}
 	return f.err()
 }
+
+// storable reports whether a stored form has room for d. Whether a foreign one
+// can be checked is asked when it is.
+func (d Digest) storable() bool {
+	switch d.kind {
+	case kindSHA256, kindHMAC:
+		return d.sum != nil && len(d.sum()) == sha256.Size
+	case kindForeign, kindForeignSecret:
+		return d.sum != nil && len(d.sum()) <= maxForeignText
+	}
+	return false
+}
+
+const maxForeignText = 512
 
 const (
 	maxAlias = 512
@@ -253,7 +268,7 @@ func (p *reader) public(d *document) {
 	}
 	k.Description, k.CreatedBy, k.CreatedAt = p.str(), p.str(), p.time()
 	for i := range k.Secrets {
-		k.Secrets[i].Prefix, k.Secrets[i].CreatedAt = p.str(), p.time()
+		k.Secrets[i].Prefix, k.Secrets[i].Scheme, k.Secrets[i].CreatedAt = p.str(), p.str(), p.time()
 	}
 	k.Limits = p.limits()
 	if !p.bad {
@@ -296,8 +311,8 @@ func limitsOf(pub string, secrets int) []LimitOverride {
 	p.skip(2) // Description, CreatedBy
 	p.uint()  // CreatedAt
 	for range secrets {
-		p.skip(1)
-		p.uint()
+		p.skip(2) // Prefix, Scheme
+		p.uint()  // CreatedAt
 	}
 	return p.limits()
 }

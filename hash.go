@@ -4,7 +4,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/hex"
 	"fmt"
 	"hash"
 	"io"
@@ -14,8 +13,9 @@ import (
 
 // Digest is what is stored of a token: SHA-256 of all of it, or HMAC-SHA-256
 // under a [Pepper]. A native token has at least 112 random bits, so a fast hash
-// is enough: there is nothing to guess (OWASP ASVS 5.0, 6.5.2). Its bytes are
-// in [Record.Bytes] and nowhere else; it prints masked.
+// is enough: there is nothing to guess (OWASP ASVS 5.0, 6.5.2). An imported key
+// may have one that another system made, until its token is next used. Its
+// bytes are in [Record.Bytes] and nowhere else; it prints masked.
 type Digest struct {
 	kind   digestKind
 	pepper uint32 // version; 0 without
@@ -26,8 +26,10 @@ type digestKind uint8
 
 // Values are stored: never change one.
 const (
-	kindSHA256 digestKind = 1
-	kindHMAC   digestKind = 2
+	kindSHA256        digestKind = 1
+	kindHMAC          digestKind = 2
+	kindForeign       digestKind = 3 // another system's, of the whole token
+	kindForeignSecret digestKind = 4 // another system's, of the part behind the locator
 )
 
 // SumToken is the SHA-256 digest of a whole token, for tests of a [Store] and
@@ -35,15 +37,6 @@ const (
 func SumToken(token string) Digest {
 	sum := sha256.Sum256([]byte(token))
 	return newDigest(kindSHA256, 0, string(sum[:]))
-}
-
-// ParseDigest takes 32 bytes of SHA-256 in lower- or upper-case hex.
-func ParseDigest(hexSHA256 string) (Digest, error) {
-	b, err := hex.DecodeString(hexSHA256)
-	if err != nil || len(b) != sha256.Size {
-		return Digest{}, fmt.Errorf("%w: a SHA-256 digest is %d hex digits", ErrInvalid, 2*sha256.Size)
-	}
-	return newDigest(kindSHA256, 0, string(b)), nil
 }
 
 func newDigest(kind digestKind, pepper uint32, sum string) Digest {
@@ -73,6 +66,8 @@ type Pepper struct {
 	key     func() []byte
 }
 
+const minPepper = sha256.Size
+
 // NewPepper makes a Pepper from at least 32 bytes of key (RFC 2104, 3: no
 // shorter than the hash). The version says which pepper made a digest: 1 to
 // 2³²-1, never used again for another key. The bytes are copied.
@@ -80,8 +75,18 @@ func NewPepper(version uint32, key []byte) (Pepper, error) {
 	if version == 0 {
 		return Pepper{}, fmt.Errorf("%w: a pepper's version is 1 or more", ErrInvalid)
 	}
-	if len(key) < sha256.Size {
-		return Pepper{}, fmt.Errorf("%w: a pepper has at least %d bytes", ErrInvalid, sha256.Size)
+	if len(key) < minPepper {
+		return Pepper{}, fmt.Errorf("%w: a pepper has at least %d bytes", ErrInvalid, minPepper)
+	}
+	return InsecureShortPepper(version, key)
+}
+
+// InsecureShortPepper is NewPepper of a key that may be shorter than 32 bytes:
+// for the Scheme.HMAC of a system that chose such a key. It is refused in
+// Config.Peppers.
+func InsecureShortPepper(version uint32, key []byte) (Pepper, error) {
+	if version == 0 || len(key) == 0 {
+		return Pepper{}, fmt.Errorf("%w: a pepper's version is 1 or more, and its key has at least 1 byte", ErrInvalid)
 	}
 	k := append([]byte(nil), key...)
 	return Pepper{version: version, key: func() []byte { return k }}, nil
@@ -120,10 +125,13 @@ func newHasher(peppers []Pepper) *hasher {
 }
 
 // sum is the digest of a token of at most maxTokenBytes; false if the pepper
-// is not configured. It does not allocate.
+// is not configured. Of a native token it does not allocate.
 func (h *hasher) sum(kind digestKind, pepper uint32, token string) (sum [sha256.Size]byte, ok bool) {
 	switch kind {
 	case kindSHA256:
+		if len(token) > maxNativeLen {
+			return sha256.Sum256([]byte(token)), true
+		}
 		var buf [maxNativeLen]byte // on the stack: converting the string would allocate
 		return sha256.Sum256(buf[:copy(buf[:], token)]), true
 	case kindHMAC:
@@ -145,17 +153,21 @@ func (h *hasher) sum(kind digestKind, pepper uint32, token string) (sum [sha256.
 
 // digest is the digest of a new token.
 func (h *hasher) digest(token string) Digest {
-	kind := kindSHA256
+	sum, _ := h.sum(h.kind(), h.newest, token)
+	return newDigest(h.kind(), h.newest, string(sum[:]))
+}
+
+// kind is that of new digests.
+func (h *hasher) kind() digestKind {
 	if h.newest != 0 {
-		kind = kindHMAC
+		return kindHMAC
 	}
-	sum, _ := h.sum(kind, h.newest, token)
-	return newDigest(kind, h.newest, string(sum[:]))
+	return kindSHA256
 }
 
 // current reports whether a digest is of the kind that new ones are.
 func (h *hasher) current(kind digestKind, pepper uint32) bool {
-	return pepper == h.newest && (kind == kindHMAC) == (h.newest != 0)
+	return pepper == h.newest && kind == h.kind()
 }
 
 // equal compares in constant time. The stored digest has a fixed length, which

@@ -169,6 +169,9 @@ func (r *Keyring) record(ctx context.Context, id string) (*Record, error) {
 	if err := r.begin(ctx); err != nil {
 		return nil, err
 	}
+	if !validID(id) {
+		return nil, ErrNotFound
+	}
 	rec, err := r.m.get(ctx, id)
 	if err != nil {
 		return nil, err

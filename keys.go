@@ -37,8 +37,9 @@ type Key struct {
 // Secret is one of a key's tokens, without the token: its digest is in the
 // [Record] only.
 type Secret struct {
-	N         uint32    `json:"n"`      // 1, 2, …; never reused within a key
-	Prefix    string    `json:"prefix"` // of its token
+	N         uint32    `json:"n"`                // 1, 2, …; never reused within a key
+	Prefix    string    `json:"prefix"`           // of its token
+	Scheme    string    `json:"scheme,omitempty"` // of a token that another system issued: Scheme.Name; "": it is native
 	CreatedAt time.Time `json:"created_at"`
 	NotAfter  time.Time `json:"not_after,omitzero"` // the end of its grace, set when a newer one replaced it; zero: none
 	EndedAt   time.Time `json:"ended_at,omitzero"`  // ended at once, whatever the clock says; zero: it was not
@@ -111,10 +112,14 @@ func (k *Key) Live(now time.Time) bool {
 }
 
 // Masked is what lists show in place of the newest token: its prefix, the first
-// eight characters of the ID, and "…".
+// eight characters of the ID, and "…". A token of a [Scheme] does not have the
+// ID in it: of that one it is the prefix and "…".
 func (k *Key) Masked() string {
-	if len(k.Secrets) == 0 {
+	switch {
+	case len(k.Secrets) == 0:
 		return mask("", k.ID)
+	case k.Secrets[0].Scheme != "":
+		return k.Secrets[0].Prefix + "…"
 	}
 	return mask(k.Secrets[0].Prefix, k.ID)
 }

@@ -17,6 +17,10 @@ type Config struct {
 	// nil: one, with the Prefix "sk_".
 	Formats []Format
 
+	// Schemes are the tokens of other systems, of keys imported from them.
+	// nil: none.
+	Schemes []Scheme
+
 	// Peppers are keys for HMAC-SHA-256 digests. The first makes new ones, the
 	// others still verify. nil: SHA-256.
 	Peppers []Pepper
@@ -68,8 +72,9 @@ type Config struct {
 // Manager verifies requests and hands out [Keyring]s. It is safe for
 // concurrent use. There is one for each Store value; Close it at the end.
 type Manager struct {
-	cfg         Config
-	formats     []Format
+	cfg Config
+	shapes
+	slow        *slowGate
 	store       Store // verification reads it; maybe a cache
 	primary     Store // keyrings read and write it
 	nonBlocking bool  // store answers from memory
@@ -107,6 +112,7 @@ func New(store Store, cfg *Config) (*Manager, error) {
 		m.primary = u.Unwrap()
 	}
 	m.hasher = newHasher(m.cfg.Peppers)
+	m.slow = newSlowGate()
 	if m.cfg.Plan != nil {
 		m.plans = newPlans(m.cfg.Plan, m.cfg.PlanTTL)
 	}
@@ -141,11 +147,19 @@ func (m *Manager) configure() error {
 			}
 		}
 	}
+	m.schemes = append([]Scheme(nil), c.Schemes...)
+	for i := range m.schemes {
+		s := &m.schemes[i]
+		s.MaxLen = cmp.Or(s.MaxLen, s.MinLen)
+		s.check(&f, fmt.Sprintf("Schemes[%d]", i), m.formats, m.schemes[:i])
+	}
 	versions := make(map[uint32]bool)
 	for i, p := range c.Peppers {
 		switch {
 		case p.key == nil:
 			f.add(fmt.Sprintf("Peppers[%d]", i), "must be made by NewPepper")
+		case len(p.key()) < minPepper:
+			f.add(fmt.Sprintf("Peppers[%d]", i), "must have at least %d bytes of key", minPepper)
 		case versions[p.version]:
 			f.add(fmt.Sprintf("Peppers[%d]", i), "has the version of another one")
 		}
@@ -317,17 +331,25 @@ func (m *Manager) Lookup(ctx context.Context, token string) (*Key, SecretState, 
 	if m.closed.Load() {
 		return nil, "", ErrClosed
 	}
-	id, ok := m.parse(token)
+	ref, ok := m.parse(token)
+	var f *foreign
 	if !ok {
-		return nil, "", ErrNotFound
+		var err error
+		if f, err = m.foreign(token); err != nil {
+			return nil, "", err
+		}
+		if f == nil {
+			return nil, "", ErrNotFound
+		}
+		ref = f.alias
 	}
-	rec, err := m.get(ctx, id)
+	rec, err := m.get(ctx, ref)
 	if err != nil {
 		return nil, "", err
 	}
 	var v vitals
 	rec.vitals(&v)
-	secret, err := m.prove(&v, token)
+	secret, err := m.prove(&v, token, f)
 	switch {
 	case err != nil:
 		return nil, "", err
@@ -339,15 +361,12 @@ func (m *Manager) Lookup(ctx context.Context, token string) (*Key, SecretState, 
 	return rec.Key(), SecretRotated, nil
 }
 
-// get reads a record from the primary. Its errors are ErrNotFound and
-// *UnavailableError.
-func (m *Manager) get(ctx context.Context, id string) (rec *Record, err error) {
-	if !validID(id) {
-		return nil, ErrNotFound
-	}
+// get reads a record from the primary, by ID or alias. Its errors are
+// ErrNotFound and *UnavailableError.
+func (m *Manager) get(ctx context.Context, ref string) (rec *Record, err error) {
 	err = m.read(ctx, func(ctx context.Context) error {
-		rec, err = m.primary.Get(ctx, id)
-		if err == nil && (rec == nil || rec.ID() != id) {
+		rec, err = m.primary.Get(ctx, ref)
+		if err == nil && (rec == nil || !rec.is(ref)) {
 			return errors.New("it answered with no record, or another key's")
 		}
 		return err

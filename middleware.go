@@ -41,7 +41,7 @@ type Policy struct {
 	Owner       func(*http.Request) string // the key must belong to this owner; "" is refused. nil: to anyone
 	Cost        int                        // tokens that the request takes from each limit; 0: 1
 	Optional    bool                       // a request with no credential field at all passes, without a Principal; a bad credential never does
-	SkipForeign bool                       // a Bearer value that does not begin with a Format's prefix (a JWT, say) counts as no credential, for services that take both
+	SkipForeign bool                       // an Authorization of no Format and no Scheme (a JWT, say) counts as no credential, for services that take both
 }
 
 // Guard lets requests through that satisfy p, with their Principal in the
@@ -112,7 +112,7 @@ func (m *Manager) decide(r *http.Request, p *Policy, a *attempt) (*Principal, er
 	if m.closed.Load() {
 		return nil, ErrClosed
 	}
-	token, reason := m.http.credential(r.Header, m.formats, p.SkipForeign)
+	token, reason := m.http.credential(r.Header, &m.shapes, p.SkipForeign)
 	if reason == ReasonMissing && p.Optional {
 		return nil, nil
 	}
@@ -264,12 +264,17 @@ func (h *httpRules) configure(c *HTTPConfig, f *faults) {
 		if s.header == "" || strings.ContainsFunc(s.header, func(r rune) bool { return r > 0x7f || !isTchar(byte(r)) }) {
 			f.add(field, "must be made by Bearer or Header, with the name of a header")
 		}
+		if strings.ContainsFunc(s.scheme, func(r rune) bool { return r > 0x7f || !isTchar(byte(r)) }) {
+			f.add(field, "must be made by Authorization with the name of a scheme (RFC 9110, 11.1)")
+		}
 		for _, other := range h.sources[:i] {
-			if other.header == s.header {
+			if other.header == s.header && (s.scheme == "" || other.scheme == "" || equalASCII(s.scheme, other.scheme)) {
 				f.add(field, "is the header of another source")
 			}
 		}
-		vary = append(vary, s.header)
+		if !slices.Contains(vary, s.header) {
+			vary = append(vary, s.header)
+		}
 		if s.scheme != "" {
 			h.challenges = append(h.challenges, s.scheme+` realm="`+realm+`"`)
 		}

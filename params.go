@@ -175,25 +175,6 @@ func checkMetadata(f *faults, m map[string]string) {
 	}
 }
 
-// times sets an imported key's past. Its expiry may be past too.
-func (p *ImportParams) times(k *Key, now time.Time, f *faults) {
-	k.RevokedAt = micro(p.RevokedAt)
-	if !p.CreatedAt.IsZero() {
-		k.CreatedAt = micro(p.CreatedAt)
-	}
-	for _, t := range []struct {
-		field string
-		t     time.Time
-	}{{"CreatedAt", k.CreatedAt}, {"RevokedAt", k.RevokedAt}, {"LastUsedAt", micro(p.LastUsedAt)}} {
-		if !validTime(t.t) || t.t.After(now) {
-			f.add(t.field, "must be past, after 1970")
-		}
-	}
-	if p.Requests < 0 {
-		f.add("Requests", "must be 0 or more")
-	}
-}
-
 // formatFor is the format of a new key.
 func (m *Manager) formatFor(f *faults, prefix, environment string) *Format {
 	for i := range m.formats {

@@ -88,7 +88,7 @@ func (p *reader) time() time.Time {
 
 func (p *reader) digest() Digest {
 	kind, pepper, sum := p.uint(), p.uint32(), p.str()
-	if kind != uint64(kindSHA256) && kind != uint64(kindHMAC) || (kind == uint64(kindHMAC)) != (pepper != 0) {
+	if kind < uint64(kindSHA256) || kind > uint64(kindForeignSecret) || (kind == uint64(kindHMAC)) != (pepper != 0) {
 		p.bad = true
 	}
 	return newDigest(digestKind(kind), pepper, sum)

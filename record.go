@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -118,6 +119,11 @@ func (r *Record) Alias() string {
 	}
 	p.skip(p.count(maxNetworks))
 	return p.str()
+}
+
+// is reports whether ref, an ID or an alias, names r's key.
+func (r *Record) is(ref string) bool {
+	return r.ID() == ref || strings.HasPrefix(ref, "~") && r.Alias() == ref
 }
 
 // Key is a copy of everything but digests and usage, to read columns from.

@@ -60,6 +60,22 @@ func (t *throttle) fail(peer netip.Addr, now time.Time) (wait time.Duration, fir
 	}
 }
 
+// over is fail without counting: for what is refused before it is looked at.
+func (t *throttle) over(peer netip.Addr, now time.Time) (wait time.Duration, first bool) {
+	c, us := t.cell(peer), now.UnixMicro()
+	for {
+		old := c.Load()
+		full := old >> 1
+		over := full - us - t.interval*(t.burst-1)
+		if over <= 0 || full > us+t.interval*t.burst { // enough is left, or the clock went back
+			return 0, false
+		}
+		if old&1 == 1 || c.CompareAndSwap(old, old|1) {
+			return time.Duration(over) * time.Microsecond, old&1 == 0
+		}
+	}
+}
+
 // cell is where a peer is counted: an IPv6 one by its /64, which is what a
 // subscriber gets (RFC 6177, 2).
 func (t *throttle) cell(peer netip.Addr) *atomic.Int64 {

@@ -97,6 +97,9 @@ func (f Format) withDefaults() Format {
 	return f
 }
 
+// tokenLen is how many bytes a token has; f's defaults are filled in.
+func (f *Format) tokenLen() int { return len(f.Prefix) + f.IDLen + f.SecretLen + checksumLen }
+
 // check adds to fs what is wrong with f, whose defaults are filled in.
 func (f *Format) check(fs *faults, field string) {
 	if !validPrefix(f.Prefix) {
@@ -139,7 +142,7 @@ func (f *Format) token(s, id string) Token {
 // an underscore and a body has none, so the prefix is all up to the last one.
 func (f *Format) parse(token string) (id string, ok bool) {
 	n := len(f.Prefix)
-	if len(token) != n+f.IDLen+f.SecretLen+checksumLen || token[:n] != f.Prefix {
+	if len(token) != f.tokenLen() || token[:n] != f.Prefix {
 		return "", false
 	}
 	body, sum := token[:len(token)-checksumLen], token[len(token)-checksumLen:]

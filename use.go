@@ -159,6 +159,16 @@ next:
 	}
 }
 
+// mayRehash reports whether a fast digest may take the place of s: not of a slow
+// one whose token may be guessed, unless a pepper keeps the guesser out.
+func (m *Manager) mayRehash(s *secretVitals, f *foreign) bool {
+	if s.kind <= kindHMAC || f.scheme.SecretBits >= enoughBits || m.hasher.newest != 0 {
+		return true
+	}
+	fd, err := parseForeign(s.sum)
+	return err == nil && !fd.slow()
+}
+
 // rehash has the digest of a token that was just used replaced by one of the
 // newest kind, outside the request's way. If the queue is full a later use
 // will ask again, and if it fails one after the next flush.

@@ -66,14 +66,19 @@ func (m *Manager) verify(ctx context.Context, r *attempt) (*Principal, error) {
 		return nil, ErrClosed
 	}
 
-	// 1. A well-formed token. No store call before this holds.
-	id, ok := m.parse(r.Token)
+	// 1. A well-formed token, ours or of a Scheme. No store call before this holds.
+	ref, ok := m.parse(r.Token)
+	var f *foreign // nil: it is native
 	if !ok {
-		return nil, r.invalid()
+		var err error
+		if f, err = m.admitForeign(r); err != nil {
+			return nil, err
+		}
+		ref = f.alias
 	}
 
 	// 2. The key, and a digest of its that the token has.
-	rec, err := m.record(ctx, id)
+	rec, err := m.record(ctx, ref)
 	if errors.Is(err, ErrNotFound) {
 		return nil, m.bad(r)
 	}
@@ -83,7 +88,7 @@ func (m *Manager) verify(ctx context.Context, r *attempt) (*Principal, error) {
 	old, planUntil := m.lastUse(rec) // looked at before the hash, so that waiting for memory goes on beside it
 	var v vitals
 	rec.vitals(&v)
-	secret, err := m.prove(&v, r.Token)
+	secret, err := m.prove(&v, r.Token, f)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +130,7 @@ func (m *Manager) verify(ctx context.Context, r *attempt) (*Principal, error) {
 	if r.paid == 0 && !m.usage.admitted(u, secret, nowMicro) {
 		return nil, ErrClosed
 	}
-	if s := &v.secrets[secret]; !m.hasher.current(s.kind, s.pepper) {
+	if s := &v.secrets[secret]; !m.hasher.current(s.kind, s.pepper) && m.mayRehash(s, f) {
 		m.rehash(u, s.n, r.Token)
 	}
 	return p, nil
@@ -156,6 +161,10 @@ func (m *Manager) bad(r *attempt) *Denial {
 		return r.invalid()
 	}
 	r.told = !first
+	return throttled(peer, wait)
+}
+
+func throttled(peer netip.Addr, wait time.Duration) *Denial {
 	return &Denial{Reason: ReasonThrottled, Decision: Decision{RetryAfter: wait}, Peer: peer}
 }
 
@@ -171,9 +180,31 @@ func (m *Manager) parse(token string) (id string, ok bool) {
 	return "", false
 }
 
+// admitForeign takes apart a token that is not native. One of a slow scheme
+// ends here when its peer sent too many bad ones: it must not cost a hash.
+func (m *Manager) admitForeign(r *attempt) (*foreign, error) {
+	f, err := m.foreign(r.Token)
+	if err != nil {
+		return nil, err
+	}
+	if f == nil {
+		return nil, r.invalid()
+	}
+	peer := r.peer()
+	if !f.scheme.Slow || m.throttle == nil || !peer.IsValid() {
+		return f, nil
+	}
+	wait, first := m.throttle.over(peer, m.now())
+	if wait == 0 {
+		return f, nil
+	}
+	r.told = !first
+	return nil, throttled(peer, wait)
+}
+
 // record gets a record for verification. Its errors are ErrNotFound and
 // *UnavailableError.
-func (m *Manager) record(ctx context.Context, id string) (rec *Record, err error) {
+func (m *Manager) record(ctx context.Context, ref string) (rec *Record, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			rec, err = nil, unavailable("store", fmt.Errorf("panic: %v", r))
@@ -184,7 +215,7 @@ func (m *Manager) record(ctx context.Context, id string) (rec *Record, err error
 		defer d.stop()
 		ctx = d
 	}
-	rec, err = m.store.Get(ctx, id)
+	rec, err = m.store.Get(ctx, ref)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return nil, ErrNotFound
@@ -192,7 +223,7 @@ func (m *Manager) record(ctx context.Context, id string) (rec *Record, err error
 		return nil, unavailable("store", err)
 	case rec == nil:
 		return nil, unavailable("store", errors.New("it answered with neither a record nor an error"))
-	case rec.ID() != id:
+	case !rec.is(ref):
 		return nil, unavailable("store", errors.New("it answered with another key's record"))
 	}
 	return rec, nil
@@ -200,12 +231,25 @@ func (m *Manager) record(ctx context.Context, id string) (rec *Record, err error
 
 // prove says which of the key's secrets the token is, -1 if none: of each it
 // compares the digest, whether it is live or not, so that a rotated one can be
-// told so.
-func (m *Manager) prove(v *vitals, token string) (secret int, err error) {
+// told so. f is nil for a native token, which no foreign digest is of.
+func (m *Manager) prove(v *vitals, token string, f *foreign) (secret int, err error) {
 	var sum [sha256.Size]byte
 	last, found, missing := -1, -1, false
 	for i := range v.n {
 		s := &v.secrets[i]
+		if s.kind > kindHMAC {
+			if f == nil {
+				continue
+			}
+			ok, err := m.proveForeign(v, s, f)
+			if err != nil {
+				return 0, err
+			}
+			if ok {
+				found = i
+			}
+			continue
+		}
 		if last < 0 || s.kind != v.secrets[last].kind || s.pepper != v.secrets[last].pepper {
 			ok := false
 			if sum, ok = m.hasher.sum(s.kind, s.pepper, token); !ok {
