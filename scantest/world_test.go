@@ -25,10 +25,9 @@ var formats = []apikey.Format{
 // ruleID is what the examples call the rule of a format.
 func ruleID(f apikey.Format) string { return f.Prefix + "api_key" }
 
-// printed is what an example of package leak prints, which go test compares
-// with the comment that is read here.
+// printed is what an example prints: the comment that go test compares with it.
 func printed(example string) (string, bool) {
-	file, err := parser.ParseFile(token.NewFileSet(), "../leak/example_leak_test.go", nil, parser.ParseComments)
+	file, err := parser.ParseFile(token.NewFileSet(), "example_rules_test.go", nil, parser.ParseComments)
 	if err != nil {
 		return "", false
 	}
