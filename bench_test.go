@@ -448,3 +448,65 @@ func BenchmarkGuardAll(b *testing.B) {
 		beside("hand", func(f *fixture) http.Handler { return f.hand.guard(noContent, "templates:read", true) })
 	}
 }
+
+// BenchmarkVerifyBesideSlowHashes shows what a flood of attempts on bcrypt keys
+// does to the others: the 99th percentile of native tokens, quiet and flooded.
+func BenchmarkVerifyBesideSlowHashes(b *testing.B) {
+	m, err := apikey.New(memstore.New(), &apikey.Config{Schemes: []apikey.Scheme{weakScheme()}, FlushInterval: time.Hour})
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, native := issue(b, m, apikey.KeyParams{})
+	slow := make([]string, 16)
+	for i := range slow {
+		slow[i] = fmt.Sprintf("k%d.correct-horse-battery", i)
+		importKey(b, m, apikey.ImportParams{Scheme: weakScope, Locator: fmt.Sprint("k", i), Digest: bcryptOf(b, slow[i], 10)})
+	}
+	ctx := context.Background()
+	const n = 200_000
+	p99 := func() float64 {
+		took := make([]float64, n)
+		for i := range took {
+			start := time.Now()
+			if _, _, err := m.Verify(ctx, apikey.Request{Token: native}); err != nil {
+				b.Fatal(err)
+			}
+			took[i] = float64(time.Since(start).Nanoseconds())
+		}
+		slices.Sort(took)
+		return took[n*99/100]
+	}
+	var quiet, flooded, ratios []float64
+	var tried, full atomic.Int64
+	for range 7 {
+		quiet = append(quiet, p99())
+		stop := make(chan struct{})
+		var flood sync.WaitGroup
+		for i := range slow {
+			flood.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+						_, _, err := m.Verify(ctx, apikey.Request{Token: slow[i] + "x"})
+						tried.Add(1)
+						if isUnavailable(err, "hash") {
+							full.Add(1)
+							time.Sleep(time.Millisecond) // a client that was told to come back
+						}
+					}
+				}
+			})
+		}
+		flooded = append(flooded, p99())
+		close(stop)
+		flood.Wait()
+		ratios = append(ratios, flooded[len(flooded)-1]/quiet[len(quiet)-1])
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(median(quiet), "quiet-p99-ns")
+	b.ReportMetric(median(flooded), "flooded-p99-ns")
+	b.ReportMetric(median(ratios), "ratio")
+	b.ReportMetric(float64(full.Load())/float64(tried.Load()), "refused-503")
+}

@@ -45,6 +45,8 @@ func (h *httpRules) credential(header http.Header, known *shapes, skipForeign bo
 		switch {
 		case why == ReasonMalformedRequest:
 			return "", why
+		case why == ReasonUnsupportedScheme && h.otherReads(s, lines[0]):
+			continue
 		case why != "":
 			if reason == ReasonMissing || reason == ReasonEmpty {
 				reason = why
@@ -61,6 +63,19 @@ func (h *httpRules) credential(header http.Header, known *shapes, skipForeign bo
 		return token, ""
 	}
 	return "", reason
+}
+
+// otherReads reports whether another source takes the scheme of a value of s's
+// header.
+func (h *httpRules) otherReads(s *Source, value string) bool {
+	for i := range h.sources {
+		if o := &h.sources[i]; o != s && o.header == s.header {
+			if _, why := o.read(value); why != ReasonUnsupportedScheme {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // read finds the token in a header value.

@@ -21,7 +21,7 @@ import (
 // shape is a Prefix and lengths, and two Separators tell shapes apart too.
 type Scheme struct {
 	Name   string // part of each key's alias: 1 to 32 of a-z 0-9 _ -; never change it
-	Prefix string // what every token begins with: up to 64 letters, digits, _ and -; "" only with a Separator or Split
+	Prefix string // what every token begins with: up to 64 letters, digits, _ and -; may be ""
 	MinLen int    // bytes of the shortest token, Prefix and all; at least 16
 	MaxLen int    // of the longest, at most 512; 0: MinLen
 
@@ -66,8 +66,8 @@ func (s *Scheme) check(fs *faults, field string, formats []Format, before []Sche
 	if !validName(s.Name) || len(s.Name) > 32 {
 		fs.add(field+".Name", "must be 1 to 32 characters of a-z 0-9 _ -")
 	}
-	if len(s.Prefix) > maxSchemePrefix || !plainBytes(s.Prefix) || s.Prefix == "" && s.opaque() {
-		fs.add(field+".Prefix", "must be up to %d letters, digits, _ and -, and not empty without a Separator or Split", maxSchemePrefix)
+	if len(s.Prefix) > maxSchemePrefix || !plainBytes(s.Prefix) {
+		fs.add(field+".Prefix", "must be up to %d letters, digits, _ and -", maxSchemePrefix)
 	}
 	if s.MinLen < max(minForeignLen, len(s.Prefix)+1) || s.MinLen > s.MaxLen || s.MaxLen > maxTokenBytes {
 		fs.add(field+".MinLen", "must be at least %d and above the Prefix's, and MaxLen 0 or MinLen to %d", minForeignLen, maxTokenBytes)
@@ -150,7 +150,7 @@ func (s *Scheme) has(token string) bool {
 		return false
 	}
 	for i := range len(token) {
-		if c := token[i]; !plainByte(c) && c != s.Separator && strings.IndexByte(s.Bytes, c) < 0 {
+		if c := token[i]; !plainByte(c) && (c == 0 || c != s.Separator) && strings.IndexByte(s.Bytes, c) < 0 {
 			return false
 		}
 	}
@@ -204,10 +204,15 @@ func (m *Manager) foreign(token string) (*foreign, error) {
 	return nil, nil
 }
 
-// split finds locator and secret in a token that s has; "": there are none.
+// split finds locator and secret in a token that s has; no locator: there is
+// none, or Split wants none of this token.
 func (m *Manager) split(s *Scheme, token string) (locator, secret string, err error) {
-	if s.Split == nil {
-		locator, secret, _ = strings.Cut(token[len(s.Prefix):], string(rune(s.Separator)))
+	rest := token[len(s.Prefix):]
+	switch {
+	case s.opaque():
+		return "", rest, nil
+	case s.Split == nil:
+		locator, secret, _ = strings.Cut(rest, string(rune(s.Separator)))
 		return locator, secret, nil
 	}
 	ok := false
