@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-apikey/apikey"
+	"github.com/go-apikey/apikey/internal/secretwatch"
 	"github.com/go-apikey/apikey/memstore"
 )
 
@@ -26,7 +27,7 @@ func TestAnswers(t *testing.T) {
 			guarded := a.keys.Guard(c.policy)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 				t.Error("the request was let through")
 			}))
-			w := httptest.NewRecorder()
+			w := secretwatch.Recorder(t)
 			guarded.ServeHTTP(w, r)
 			var problem struct {
 				Title, Detail, Code string

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-apikey/apikey"
+	"github.com/go-apikey/apikey/internal/secretwatch"
 )
 
 // Each test here is a fault that a review found, and that was mended.
@@ -61,10 +62,10 @@ func TestOneChargeIsForOneGuard(t *testing.T) {
 	one := r.Require()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served++ }))
 	batch := r.Require()(http.HandlerFunc(func(_ http.ResponseWriter, outer *http.Request) {
 		for range 100 {
-			one.ServeHTTP(httptest.NewRecorder(), withToken(token).WithContext(outer.Context()))
+			one.ServeHTTP(secretwatch.Recorder(t), withToken(token).WithContext(outer.Context()))
 		}
 	}))
-	batch.ServeHTTP(httptest.NewRecorder(), withToken(token))
+	batch.ServeHTTP(secretwatch.Recorder(t), withToken(token))
 	if served != 5 {
 		t.Errorf("%d served by a limit of 5, of which the batch paid for the first", served)
 	}
@@ -75,7 +76,7 @@ func TestGuardsWithinGuardsPayTheMost(t *testing.T) {
 	r := newRig(t, limitedTo(apikey.PerHour(100)))
 	token := r.issue(apikey.KeyParams{}).Token.Reveal()
 	cost := func(n int, next http.Handler) http.Handler { return r.Guard(apikey.Policy{Cost: n})(next) }
-	w := httptest.NewRecorder()
+	w := secretwatch.Recorder(t)
 	ok := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	cost(5, cost(1, cost(7, ok))).ServeHTTP(w, withToken(token))
 	if got := w.Header().Get("RateLimit"); !strings.HasPrefix(got, `"hour";r=93;`) {
@@ -91,7 +92,7 @@ func TestWiringIsCopied(t *testing.T) {
 	perms := []apikey.Permission{"admin:all"}
 	admin := r.Guard(apikey.Policy{All: perms})(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	perms[0], catalog.Permissions[0].Permission = "calls:read", "z:z"
-	w := httptest.NewRecorder()
+	w := secretwatch.Recorder(t)
 	admin.ServeHTTP(w, withToken(token))
 	if w.Code != http.StatusForbidden {
 		t.Errorf("the admin route answers %d", w.Code)
@@ -105,7 +106,7 @@ func TestWiringIsCopied(t *testing.T) {
 func TestStricterCacheControlStays(t *testing.T) {
 	r := newRig(t, nil)
 	token := r.issue(apikey.KeyParams{}).Token.Reveal()
-	w := httptest.NewRecorder()
+	w := secretwatch.Recorder(t)
 	w.Header().Set("Cache-Control", "no-store")
 	r.Require()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, withToken(token))
 	if got := w.Header().Get("Cache-Control"); got != "no-store" {
@@ -128,7 +129,7 @@ func TestLimiterThatInventsALimitIsUnavailable(t *testing.T) {
 		c.Limiter = inventive{apikey.NewTokenBuckets()}
 	})
 	token := r.issue(apikey.KeyParams{}).Token.Reveal()
-	w := httptest.NewRecorder()
+	w := secretwatch.Recorder(t)
 	r.Require()(http.NotFoundHandler()).ServeHTTP(w, withToken(token))
 	if w.Code != http.StatusServiceUnavailable || w.Header().Get("RateLimit") != "" {
 		t.Errorf("%d %v", w.Code, w.Header())

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/go-apikey/apikey"
+	"github.com/go-apikey/apikey/internal/secretwatch"
 	"github.com/go-apikey/apikey/memstore"
 )
 
@@ -29,12 +30,56 @@ func newManager(t testing.TB, cfg *apikey.Config) *apikey.Manager {
 
 func newManagerOn(t testing.TB, s apikey.Store, cfg *apikey.Config) *apikey.Manager {
 	t.Helper()
-	m, err := apikey.New(s, cfg)
+	m, err := apikey.New(s, watched(t, cfg))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { closeManager(t, m) })
+	t.Cleanup(func() {
+		closeManager(t, m)
+		watchStore(t, s)
+	})
 	return m
+}
+
+// watched hands over the events too, save of a benchmark.
+func watched(t testing.TB, cfg *apikey.Config) *apikey.Config {
+	if _, measured := t.(*testing.B); measured {
+		return cfg
+	}
+	var c apikey.Config
+	if cfg != nil {
+		c = *cfg
+	}
+	next := c.OnEvent
+	c.OnEvent = func(ctx context.Context, e apikey.Event) {
+		secretwatch.Event(t.Name(), e)
+		if next != nil {
+			next(ctx, e)
+		}
+	}
+	return &c
+}
+
+// watchStore names the digests of a thousand keys in s.
+func watchStore(t testing.TB, s apikey.Store) {
+	t.Helper()
+	mem, ok := s.(*memstore.Store)
+	if !ok {
+		return
+	}
+	ctx := context.Background() // the test's has ended
+	page, err := mem.List(ctx, apikey.Query{AllOwners: true, Limit: 1000})
+	if err != nil {
+		t.Error(err)
+	}
+	for _, k := range page.Keys {
+		rec, err := mem.Get(ctx, k.ID)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		secretwatch.Record(rec.Bytes())
+	}
 }
 
 // issue makes a key of acct_42 and gives its ID and token.

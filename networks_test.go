@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/go-apikey/apikey"
+	"github.com/go-apikey/apikey/internal/secretwatch"
 	"github.com/go-apikey/apikey/memstore"
 )
 
@@ -74,7 +75,7 @@ func TestOffNetworkTellsNothing(t *testing.T) {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.RemoteAddr = "198.51.100.7:1"
 		r.Header.Set("Authorization", "Bearer "+token)
-		rec := httptest.NewRecorder()
+		rec := secretwatch.Recorder(t)
 		w.Require()(http.NotFoundHandler()).ServeHTTP(rec, r)
 		return rec
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/go-apikey/apikey"
+	"github.com/go-apikey/apikey/internal/secretwatch"
 	"github.com/go-apikey/apikey/memstore"
 )
 
@@ -55,6 +56,9 @@ func newRigOn(t *testing.T, store *faultyStore, configure func(*apikey.Config)) 
 	cfg := &apikey.Config{Formats: rigFormats(), Now: r.now, OnEvent: r.onEvent}
 	if configure != nil {
 		configure(cfg)
+	}
+	if cfg.OnEvent != nil { // a test may want none
+		cfg = watched(t, cfg)
 	}
 	m, err := apikey.New(r.store, cfg)
 	if err != nil {
@@ -143,6 +147,7 @@ func (r *rig) verdict(token string) string { return verdictOf(r.t.Context(), r.M
 
 func verdictOf(ctx context.Context, m *apikey.Manager, token string) string {
 	_, _, err := m.Verify(ctx, apikey.Request{Token: token})
+	_ = secretwatch.Error("Verify", err)
 	var denial *apikey.Denial
 	var unavailable *apikey.UnavailableError
 	switch {
@@ -240,6 +245,9 @@ func (s *faultyStore) fail(f fault) {
 
 func (s *faultyStore) do(ctx context.Context, c storeCall, apply func() error) error {
 	s.calls.Add(1)
+	if c.rec != nil {
+		secretwatch.Record(c.rec.Bytes())
+	}
 	if f := s.current.Load(); f != nil {
 		return (*f)(ctx, c, apply)
 	}
@@ -300,7 +308,7 @@ var errDisk = errors.New("the disk is gone")
 // wantError fails if err is not target.
 func wantError(t *testing.T, what string, err, target error) {
 	t.Helper()
-	if !errors.Is(err, target) {
+	if !errors.Is(secretwatch.Error(t.Name(), err), target) {
 		t.Errorf("%s: error %v, want %v", what, errText(err), errText(target))
 	}
 }
@@ -320,7 +328,7 @@ func atOnce(n int, f func(i int) error) []error {
 	for i := range n {
 		wg.Go(func() {
 			<-start
-			errs[i] = f(i)
+			errs[i] = secretwatch.Error("at once", f(i))
 		})
 	}
 	close(start)

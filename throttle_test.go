@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-apikey/apikey"
+	"github.com/go-apikey/apikey/internal/secretwatch"
 )
 
 // throttled is a world that counts three bad tokens at once and one more every
@@ -110,7 +111,7 @@ func TestThrottleAnswer(t *testing.T) {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header.Set("X-Api-Key", token)
 		r.Header.Set("X-Forwarded-For", forwarded)
-		rec := httptest.NewRecorder()
+		rec := secretwatch.Recorder(t)
 		w.Require()(http.NotFoundHandler()).ServeHTTP(rec, r)
 		return rec
 	}

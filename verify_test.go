@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/go-apikey/apikey"
+	"github.com/go-apikey/apikey/internal/secretwatch"
 	"github.com/go-apikey/apikey/memstore"
 )
 
@@ -48,12 +49,18 @@ func newWorld(t *testing.T, edits ...func(*apikey.Config)) *world {
 	return w
 }
 
+// Verify hands over the error too.
+func (w *world) Verify(ctx context.Context, r apikey.Request) (*apikey.Principal, apikey.Decision, error) {
+	p, d, err := w.Manager.Verify(ctx, r)
+	return p, d, secretwatch.Error("Verify", err)
+}
+
 func (w *world) ring() *apikey.Keyring { return w.Keyring("acct_42", apikey.Operator("test")) }
 
 func must[T any](t *testing.T) func(T, error) T {
 	return func(v T, err error) T {
 		t.Helper()
-		if err != nil {
+		if err := secretwatch.Error(t.Name(), err); err != nil {
 			t.Fatal(err)
 		}
 		return v

@@ -9,12 +9,14 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
 
+	"github.com/go-apikey/apikey/internal/secretwatch"
 	"github.com/go-apikey/apikey/leak"
 )
 
@@ -96,7 +98,20 @@ func (g *github) request(body []byte) *http.Request {
 func (g *github) answer(h http.Handler, body []byte) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, g.request(body))
+	handOver(w, body)
 	return w
+}
+
+// handOver gives an answer to who looks for secrets in it. The hash of a token
+// that was reported, which may be the stored digest, is to be there once.
+func handOver(w *httptest.ResponseRecorder, body []byte) {
+	var reported []leaked
+	_ = json.Unmarshal(body, &reported) // what is no report has no tokens
+	for _, l := range reported {
+		sum := sha256.Sum256([]byte(l.Token))
+		secretwatch.Reveal("GitHub: HTTP body", hex.EncodeToString(sum[:]))
+	}
+	secretwatch.Response("GitHub", w.Code, w.Header(), w.Body.Bytes())
 }
 
 // report sends tokens, all found in one commit, and gives the answer.

@@ -24,6 +24,7 @@ import (
 
 	"github.com/go-apikey/apikey"
 	"github.com/go-apikey/apikey/apikeytest"
+	"github.com/go-apikey/apikey/internal/secretwatch"
 	"github.com/go-apikey/apikey/leak"
 )
 
@@ -54,6 +55,7 @@ func newRig(t testing.TB, m *apikey.Manager, cfg leak.Config) *rig {
 		defer r.mu.Unlock()
 		r.events = append(r.events, e)
 		fmt.Fprintf(&r.said, "%s %+v %#v %v\n", text, e, e, e.Err)
+		secretwatch.Event(t.Name(), e)
 	}
 	r.Handler = leak.New(m, leak.GitHubKeys(&leak.KeysConfig{URL: r.github.URL}), &cfg)
 	t.Cleanup(r.silent)
@@ -124,7 +126,10 @@ func (r *rig) send(status int, body []byte) *httptest.ResponseRecorder {
 func (r *rig) do(status int, req *http.Request) *httptest.ResponseRecorder {
 	r.t.Helper()
 	w := httptest.NewRecorder()
+	var sent bytes.Buffer
+	req.Body = io.NopCloser(io.TeeReader(req.Body, &sent))
 	r.ServeHTTP(w, req)
+	handOver(w, sent.Bytes())
 	fmt.Fprintf(&r.said, "%v %s\n", w.Header(), w.Body)
 	if w.Code != status {
 		r.t.Fatalf("status %d: %s; want %d", w.Code, w.Body, status)
@@ -193,6 +198,7 @@ func TestVectors(t *testing.T) {
 		r.Header["Github-Public-Key-Signature"] = []string{sig}
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
+		handOver(w, body)
 		return w.Code
 	}
 	valid := 0

@@ -13,6 +13,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/go-apikey/apikey"
+	"github.com/go-apikey/apikey/internal/secretwatch"
 	"github.com/go-apikey/apikey/memstore"
 )
 
@@ -397,7 +398,7 @@ func compare(t *testing.T, what string, want, got any) {
 
 func sameError(t *testing.T, what string, want, got error) {
 	t.Helper()
-	if !errors.Is(got, want) || want == nil && got != nil {
+	if !errors.Is(secretwatch.Error(t.Name(), got), want) || want == nil && got != nil {
 		t.Errorf("%s gave %v, want %v", what, got, want)
 	}
 }

@@ -15,6 +15,8 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/go-apikey/apikey/internal/secretwatch"
 )
 
 // field is a header field, written as it is.
@@ -122,6 +124,7 @@ func (e *http1Exchange) answer(t *testing.T) answer {
 		t.Fatal(err)
 	}
 	_ = resp.Body.Close() // it was read to its end
+	secretwatch.Response(t.Name(), resp.StatusCode, resp.Header, body)
 	return answer{status: resp.StatusCode, header: resp.Header, body: string(body), text: raw.String()}
 }
 
@@ -224,6 +227,7 @@ func (e *http2Exchange) answer(t *testing.T) answer {
 	}
 	got.body = body.String()
 	got.text = text.String() + got.body
+	secretwatch.Response(t.Name(), got.status, got.header, []byte(got.body))
 	return got
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/go-apikey/apikey"
+	"github.com/go-apikey/apikey/internal/secretwatch"
 	"github.com/go-apikey/apikey/memstore"
 )
 
@@ -172,6 +173,7 @@ func (w *world) handle(rw http.ResponseWriter, r *http.Request) {
 }
 
 func (w *world) event(_ context.Context, e apikey.Event) {
+	secretwatch.Event("wiretest", e)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.events = append(w.events, e)
@@ -248,11 +250,13 @@ func (s *countingStore) Get(ctx context.Context, ref string) (*apikey.Record, er
 
 func (s *countingStore) Create(ctx context.Context, rec *apikey.Record, w apikey.Write) error {
 	s.calls.Add(1)
+	secretwatch.Record(rec.Bytes())
 	return s.inner.Create(ctx, rec, w)
 }
 
 func (s *countingStore) Update(ctx context.Context, rec *apikey.Record, w apikey.Write) error {
 	s.calls.Add(1)
+	secretwatch.Record(rec.Bytes())
 	return s.inner.Update(ctx, rec, w)
 }
 
