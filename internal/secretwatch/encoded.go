@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 )
@@ -182,8 +183,8 @@ func quotedIn(text []byte) []encoded {
 func unquote(s string) []byte {
 	var out []byte
 	for s != "" {
-		if s[0] == '"' || s[0] == '\'' {
-			out, s = append(out, s[0]), s[1:]
+		if strings.HasPrefix(s, `\"`) || strings.HasPrefix(s, `\'`) { // which UnquoteChar takes in their own quotes only
+			out, s = append(out, s[1]), s[2:]
 			continue
 		}
 		c, wide, rest, err := strconv.UnquoteChar(s, 0)
