@@ -314,51 +314,55 @@ func (m *Manager) List(ctx context.Context, q Query) (Page, error) {
 	return page, err
 }
 
-// SecretState says whether one token of a key is still good, as far as the
+// SecretState is one token of a key, and whether it is still good as far as the
 // token itself goes; the key's own state is beside it.
-type SecretState string
+type SecretState struct {
+	N    uint32 // which of the key's secrets: [Secret].N
+	Live bool   // false: a newer one took its place and its grace is over; two rotations later it is forgotten
+}
 
-// The states of a token.
-const (
-	SecretLive    SecretState = "live"
-	SecretRotated SecretState = "rotated" // a newer one took its place and its grace is over; two rotations later it is forgotten
-)
+// String is "live" or "rotated".
+func (s SecretState) String() string {
+	if s.Live {
+		return "live"
+	}
+	return "rotated"
+}
 
-// Lookup says whose token this is, for reports of leaks: the key, and whether
-// this one of its tokens still stands. [ErrNotFound]: it is none of ours. It
+// Lookup says whose token this is, for reports of leaks: the key, which of its
+// tokens it is, and whether that one still stands. [ErrNotFound]: it is none of ours. It
 // counts nothing and takes from no limit.
 func (m *Manager) Lookup(ctx context.Context, token string) (*Key, SecretState, error) {
 	if m.closed.Load() {
-		return nil, "", ErrClosed
+		return nil, SecretState{}, ErrClosed
 	}
 	ref, ok := m.parse(token)
 	var f *foreign
 	if !ok {
 		var err error
 		if f, err = m.foreign(token); err != nil {
-			return nil, "", err
+			return nil, SecretState{}, err
 		}
 		if f == nil {
-			return nil, "", ErrNotFound
+			return nil, SecretState{}, ErrNotFound
 		}
 		ref = f.alias
 	}
 	rec, err := m.get(ctx, ref)
 	if err != nil {
-		return nil, "", err
+		return nil, SecretState{}, err
 	}
 	var v vitals
 	rec.vitals(&v)
 	secret, err := m.prove(&v, token, f)
 	switch {
 	case err != nil:
-		return nil, "", err
+		return nil, SecretState{}, err
 	case secret < 0:
-		return nil, "", ErrNotFound
-	case v.secrets[secret].live(m.now().UnixMicro()):
-		return rec.Key(), SecretLive, nil
+		return nil, SecretState{}, ErrNotFound
 	}
-	return rec.Key(), SecretRotated, nil
+	found := &v.secrets[secret]
+	return rec.Key(), SecretState{N: found.n, Live: found.live(m.now().UnixMicro())}, nil
 }
 
 // get reads a record from the primary, by ID or alias. Its errors are

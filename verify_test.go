@@ -447,15 +447,15 @@ func TestLookup(t *testing.T) {
 		state apikey.SecretState
 		err   error
 	}{
-		{second.Token.Reveal(), apikey.SecretLive, nil},
-		{first.Token.Reveal(), apikey.SecretRotated, nil},
-		{"nonsense", "", apikey.ErrNotFound},
-		{first.Token.Reveal()[:40], "", apikey.ErrNotFound},
-		{"rg_live_" + first.Key.ID, "", apikey.ErrNotFound},
+		{second.Token.Reveal(), apikey.SecretState{N: 2, Live: true}, nil},
+		{first.Token.Reveal(), apikey.SecretState{N: 1}, nil},
+		{"nonsense", apikey.SecretState{}, apikey.ErrNotFound},
+		{first.Token.Reveal()[:40], apikey.SecretState{}, apikey.ErrNotFound},
+		{"rg_live_" + first.Key.ID, apikey.SecretState{}, apikey.ErrNotFound},
 	} {
 		key, state, err := w.Lookup(t.Context(), tc.token)
 		if state != tc.state || !errors.Is(err, tc.err) || tc.err == nil && key.ID != first.Key.ID {
-			t.Errorf("%v, %q, %v; want %q, %v", key, state, err, tc.state, tc.err)
+			t.Errorf("%v, %+v, %v; want %+v, %v", key, state, err, tc.state, tc.err)
 		}
 	}
 	third := must[*apikey.Issued](t)(w.ring().Rotate(t.Context(), first.Key.ID, apikey.RotateParams{}))
@@ -463,7 +463,7 @@ func TestLookup(t *testing.T) {
 		t.Errorf("a token from before the one before: %v", err)
 	}
 	must[*apikey.Key](t)(w.ring().Revoke(t.Context(), first.Key.ID))
-	if key, state, err := w.Lookup(t.Context(), third.Token.Reveal()); err != nil || state != apikey.SecretLive || key.State(w.clock.t) != apikey.StateRevoked {
-		t.Errorf("the present token of a revoked key: %q, %v", state, err)
+	if key, state, err := w.Lookup(t.Context(), third.Token.Reveal()); err != nil || state != (apikey.SecretState{N: 3, Live: true}) || key.State(w.clock.t) != apikey.StateRevoked {
+		t.Errorf("the present token of a revoked key: %+v, %v", state, err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/go-apikey/apikey"
 )
@@ -29,7 +30,7 @@ func (h *Handler) handle(ctx context.Context, f *find) (done Action, err error) 
 	}
 	f.ours = true
 	f.report.Key, f.report.State = key, state
-	if state != apikey.SecretLive || !key.RevokedAt.IsZero() {
+	if !state.Live || !key.RevokedAt.IsZero() {
 		return "", nil
 	}
 	ring, id := h.keys.Keyring(key.Owner, apikey.Operator(ActorID)), key.ID // before the host has its hands on key
@@ -71,18 +72,25 @@ func gone(err error) bool {
 	return errors.Is(err, apikey.ErrRevoked) || errors.Is(err, apikey.ErrNotFound)
 }
 
-// endSecret ends a live token of a key. Which of two live ones it is shows when
-// the older one has ended: if this one still lives then, it is the newest.
+// endSecret ends a live token of a key, and no other. The older one of two just
+// ends; the newest has to be replaced, for a key is never without one.
 func (h *Handler) endSecret(ctx context.Context, ring *apikey.Keyring, id, token string) error {
 	for {
-		if _, err := ring.EndRotation(ctx, id); err != nil {
-			return err
-		}
 		key, state, err := h.keys.Lookup(ctx, token)
-		if err != nil || state != apikey.SecretLive {
+		if err != nil || !state.Live {
 			return err
 		}
-		issued, err := ring.Rotate(ctx, id, apikey.RotateParams{IfVersion: key.Version})
+		if state.N != key.Secrets[0].N {
+			if _, err := ring.EndRotation(ctx, id); err != nil {
+				return err
+			}
+			continue // it has ended, unless somebody rotated the key meanwhile
+		}
+		p := apikey.RotateParams{IfVersion: key.Version}
+		if len(key.Secrets) > 1 && key.Secrets[1].EndedAt.IsZero() && time.Now().Before(key.Secrets[1].NotAfter) {
+			p.Replace = state.N // the one before did not leak, and stays as it is
+		}
+		issued, err := ring.Rotate(ctx, id, p)
 		if errors.Is(err, apikey.ErrVersion) {
 			continue // somebody changed it meanwhile, perhaps rotated it: their new token must live
 		}

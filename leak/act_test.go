@@ -51,7 +51,7 @@ func TestActions(t *testing.T) {
 				t.Errorf("another key's token is refused: %s", got)
 			}
 			e := r.last()
-			if e.Action != tt.action || e.Err != nil || e.Report.Key.ID != key.ID || e.Report.State != apikey.SecretLive {
+			if e.Action != tt.action || e.Err != nil || e.Report.Key.ID != key.ID || !e.Report.State.Live {
 				t.Errorf("the event is %+v", e)
 			}
 			if tt.want == "" {
@@ -77,7 +77,7 @@ func TestRotatedOut(t *testing.T) {
 	key, first := r.issue()
 	second := r.rotate(key.ID, apikey.RotateParams{})
 	labelsAre(t, r.send(200, reportOf(first)), labelOf(first, "true_positive"))
-	if e := r.last(); e.Action != "" || e.Err != nil || e.Report.State != apikey.SecretRotated || e.Report.Key.ID != key.ID {
+	if e := r.last(); e.Action != "" || e.Err != nil || e.Report.State != (apikey.SecretState{N: 1}) || e.Report.Key.ID != key.ID {
 		t.Errorf("the event is %+v", e)
 	}
 	if got := r.admits(second); got != "" {
@@ -128,6 +128,24 @@ func TestEndSecret(t *testing.T) {
 	}
 }
 
+// The newest token leaks while the one before is in its grace, which goes on.
+func TestEndNewestSecretAlone(t *testing.T) {
+	var delivered []string
+	cfg := always(leak.EndSecret)
+	cfg.Deliver = func(_ context.Context, i *apikey.Issued) { delivered = append(delivered, i.Token.Reveal()) }
+	r := newRig(t, apikeytest.NewManager(t, nil), cfg)
+	key, older := r.issue()
+	newest := r.rotate(key.ID, apikey.RotateParams{Grace: time.Hour})
+	r.send(200, reportOf(newest))
+	if len(delivered) != 1 {
+		t.Fatalf("%d tokens were delivered", len(delivered))
+	}
+	r.tokens = append(r.tokens, delivered...)
+	if o, n, d := r.admits(older), r.admits(newest), r.admits(delivered[0]); o != "" || n == "" || d != "" {
+		t.Errorf("the older one is %q, the leaked one %q, the new one %q; want only the leaked one refused", o, n, d)
+	}
+}
+
 // Both live tokens leak, in one report.
 func TestEndBothSecrets(t *testing.T) {
 	r := newRig(t, apikeytest.NewManager(t, nil), always(leak.EndSecret))
@@ -173,8 +191,8 @@ func TestEndSecretMeetsRotation(t *testing.T) {
 	var owners string
 	reads := store.Calls("Get")
 	store.Fail = func(op string, n int) apikeytest.Fault {
-		// Lookup, EndRotation, Lookup, and then Rotate reads the key.
-		if op == "Get" && n == reads+4 && owners == "" {
+		// Lookup, Lookup, and then Rotate reads the key.
+		if op == "Get" && n == reads+3 && owners == "" {
 			owners = "rotating"
 			owners = r.rotate(key.ID, apikey.RotateParams{})
 		}

@@ -58,7 +58,7 @@ const (
 // Report is one token that was found, without the token.
 type Report struct {
 	Key    *apikey.Key        // whose token it is, as it was found; nil: it is none of ours, which a Policy never sees
-	State  apikey.SecretState // of the token; a Policy only sees SecretLive
+	State  apikey.SecretState // of the token; a Policy only sees live ones
 	Type   string             // the name under which the pattern was handed in
 	Places []Place            // where it was found: at least one
 }

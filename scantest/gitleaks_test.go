@@ -338,7 +338,7 @@ func TestGitleaksThenLookup(t *testing.T) {
 			t.Fatal(err)
 		}
 		for issued, state := range map[*apikey.Issued]apikey.SecretState{
-			live: apikey.SecretLive, revoked: apikey.SecretLive, rotated: apikey.SecretRotated,
+			live: {N: 1, Live: true}, revoked: {N: 1, Live: true}, rotated: {N: 1},
 		} {
 			want[issued.Token.Reveal()] = state
 			add(issued.Token.Reveal())

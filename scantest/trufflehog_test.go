@@ -9,8 +9,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"gopkg.in/yaml.v3"
-
-	"github.com/go-apikey/apikey"
 )
 
 // trufflehogConfig has the fields of trufflehog's --config that its guide to
@@ -145,7 +143,7 @@ func TestTrufflehogThenLookup(t *testing.T) {
 		}
 		for _, s := range found {
 			_, state, err := m.Lookup(t.Context(), s)
-			if known := err == nil && state == apikey.SecretLive; known != (s == token) {
+			if known := err == nil && state.Live; known != (s == token) {
 				t.Errorf("%s: Lookup of what was found: %q, %v", f.Prefix, state, err)
 			}
 		}
