@@ -147,12 +147,7 @@ func (m *Manager) configure() error {
 			}
 		}
 	}
-	m.schemes = append([]Scheme(nil), c.Schemes...)
-	for i := range m.schemes {
-		s := &m.schemes[i]
-		s.MaxLen = cmp.Or(s.MaxLen, s.MinLen)
-		s.check(&f, fmt.Sprintf("Schemes[%d]", i), m.formats, m.schemes[:i])
-	}
+	m.configureSchemes(&f)
 	versions := make(map[uint32]bool)
 	for i, p := range c.Peppers {
 		switch {
@@ -189,6 +184,16 @@ func (m *Manager) configure() error {
 		c.Now = time.Now
 	}
 	return f.err()
+}
+
+// configureSchemes checks the schemes beside the formats.
+func (m *Manager) configureSchemes(f *faults) {
+	m.schemes = append([]Scheme(nil), m.cfg.Schemes...)
+	for i := range m.schemes {
+		s := &m.schemes[i]
+		s.MaxLen = cmp.Or(s.MaxLen, s.MinLen)
+		s.check(f, fmt.Sprintf("Schemes[%d]", i), m.formats, m.schemes[:i])
+	}
 }
 
 func (m *Manager) now() time.Time { return m.cfg.Now() }

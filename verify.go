@@ -67,14 +67,9 @@ func (m *Manager) verify(ctx context.Context, r *attempt) (*Principal, error) {
 	}
 
 	// 1. A well-formed token, ours or of a Scheme. No store call before this holds.
-	ref, ok := m.parse(r.Token)
-	var f *foreign // nil: it is native
-	if !ok {
-		var err error
-		if f, err = m.admitForeign(r); err != nil {
-			return nil, err
-		}
-		ref = f.alias
+	ref, f, err := m.locate(r)
+	if err != nil {
+		return nil, err
 	}
 
 	// 2. The key, and a digest of its that the token has.
@@ -170,6 +165,29 @@ func throttled(peer netip.Addr, wait time.Duration) *Denial {
 
 var errInvalidToken = &Denial{Reason: ReasonInvalid}
 
+// locate is what the Store is to be asked for: the ID in a native token, or the
+// alias of a foreign one, which it takes apart. One of a slow scheme ends here
+// when its peer sent too many bad ones: it must not cost a hash.
+func (m *Manager) locate(r *attempt) (ref string, f *foreign, err error) {
+	if id, ok := m.parse(r.Token); ok {
+		return id, nil, nil
+	}
+	f, err = m.foreign(r.Token)
+	switch {
+	case err != nil:
+		return "", nil, err
+	case f == nil:
+		return "", nil, r.invalid()
+	}
+	if peer := r.peer(); f.scheme.Slow && m.throttle != nil && peer.IsValid() {
+		if wait, first := m.throttle.over(peer, m.now()); wait > 0 {
+			r.told = !first
+			return "", nil, throttled(peer, wait)
+		}
+	}
+	return f.alias, f, nil
+}
+
 // parse finds the key's ID in a token of one of the formats.
 func (m *Manager) parse(token string) (id string, ok bool) {
 	for i := range m.formats {
@@ -178,28 +196,6 @@ func (m *Manager) parse(token string) (id string, ok bool) {
 		}
 	}
 	return "", false
-}
-
-// admitForeign takes apart a token that is not native. One of a slow scheme
-// ends here when its peer sent too many bad ones: it must not cost a hash.
-func (m *Manager) admitForeign(r *attempt) (*foreign, error) {
-	f, err := m.foreign(r.Token)
-	if err != nil {
-		return nil, err
-	}
-	if f == nil {
-		return nil, r.invalid()
-	}
-	peer := r.peer()
-	if !f.scheme.Slow || m.throttle == nil || !peer.IsValid() {
-		return f, nil
-	}
-	wait, first := m.throttle.over(peer, m.now())
-	if wait == 0 {
-		return f, nil
-	}
-	r.told = !first
-	return nil, throttled(peer, wait)
 }
 
 // record gets a record for verification. Its errors are ErrNotFound and

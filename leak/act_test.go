@@ -191,7 +191,7 @@ func TestEndSecretMeetsRotation(t *testing.T) {
 	var owners string
 	reads := store.Calls("Get")
 	store.Fail = func(op string, n int) apikeytest.Fault {
-		// Lookup, Lookup, and then Rotate reads the key.
+		// Lookup does twice, and then Rotate reads the key.
 		if op == "Get" && n == reads+3 && owners == "" {
 			owners = "rotating"
 			owners = r.rotate(key.ID, apikey.RotateParams{})
