@@ -152,7 +152,7 @@ var drfConfig = &apikey.Config{
 }
 
 func fromDRF(r *oldRow) oldKey {
-	k := oldKey{id: r.text("prefix"), owner: "partners", params: apikey.ImportParams{ // a subclass of AbstractAPIKey may have owners
+	k := oldKey{id: r.text("prefix"), owner: "partners", params: apikey.ImportParams{ // who share all data; a subclass of AbstractAPIKey may have owners
 		KeyParams: apikey.KeyParams{
 			Name:        r.text("name"),
 			Permissions: apikey.Permissions{"stock:read"},
@@ -173,12 +173,11 @@ func fromDRF(r *oldRow) oldKey {
 func ExampleScheme_unkey() {
 	migrate("unkey.csv", unkeyConfig, fromUnkey)
 	// Output:
-	// key_5c1yu5MqrEwTECqp: a key without a prefix
 	// key_4uZk3KmQZz6xBtku: not used since it was brought to Unkey
-	// 6 imported
+	// 7 imported
 	// again: 0 imported
 	// key_Mc3Ag2eih9XvYJi7: user_5678, documents:read documents:write
-	// key_5c1yu5MqrEwTECqp: invalid
+	// key_5c1yu5MqrEwTECqp: user_5678, documents:read
 	// key_4dB3NsDxwutP7KzB: expired
 	// key_4GC5GtaXVWFzWq1J: held
 	// key_3yqFDUYyVU2r9egN: revoked
@@ -192,23 +191,24 @@ var unkeyConfig = &apikey.Config{
 	Schemes: []apikey.Scheme{ // one for each prefix, and 20 to 22 of base58
 		{Name: "unkey_live", Prefix: "sk_live_", Environment: "live", MinLen: 8 + 20, MaxLen: 8 + 22},
 		{Name: "unkey_test", Prefix: "sk_test_", Environment: "test", MinLen: 8 + 20, MaxLen: 8 + 22},
+		{Name: "unkey", Environment: "live", MinLen: 20, MaxLen: 22}, // keys that were made without one
 	},
 }
 
 func fromUnkey(r *oldRow) oldKey {
-	switch {
-	case r.text("for_workspace_id") != "":
+	if r.text("for_workspace_id") != "" {
 		r.refuse("a root key of Unkey's own API")
-	case r.text("pending_migration_id") != "":
+	}
+	if r.text("pending_migration_id") != "" {
 		r.refuse("not used since it was brought to Unkey") // what is stored has another form till then
-	case !strings.HasPrefix(r.text("start"), "sk_"):
-		r.refuse("a key without a prefix")
 	}
 	var slugs []string
 	r.json("permissions", &slugs)
-	scheme := "unkey_live"
-	if strings.HasPrefix(r.text("start"), "sk_test_") {
-		scheme = "unkey_test"
+	scheme := "unkey"
+	for _, s := range unkeyConfig.Schemes {
+		if s.Prefix != "" && strings.HasPrefix(r.text("start"), s.Prefix) {
+			scheme = s.Name
+		}
 	}
 	return oldKey{
 		id:      r.text("id"),
@@ -283,12 +283,10 @@ func ExampleKeyring_Import_token() {
 	}
 	imported, refused := bring(ctx, keys, old)
 	fmt.Println(imported, "imported")
-	for id, err := range refused {
-		fmt.Println(id, errors.Is(err, apikey.ErrInvalid)) // it has no prefix
-	}
+	fmt.Println(len(refused), "refused")
 	// Output:
-	// 1 imported
-	// key_5c1yu5MqrEwTECqp true
+	// 2 imported
+	// 0 refused
 }
 
 // migrate imports a table, lets keys be what they are there, and presents

@@ -14,17 +14,19 @@ import (
 	"github.com/go-apikey/apikey/memstore"
 )
 
-// follow makes imported keys what the old system says they are now.
+// follow makes imported keys what the old system says they are now. A key that
+// it cannot change keeps it from no other.
 func follow(ctx context.Context, keys *apikey.Manager, old []oldKey) error {
 	rows := make(map[string]oldKey, len(old))
 	for _, k := range old {
 		rows[k.id] = k
 	}
+	var errs []error
 	every := apikey.Query{AllOwners: true, Limit: 1000}
 	for more := true; more; {
 		page, err := keys.List(ctx, every)
 		if err != nil {
-			return err
+			return errors.Join(append(errs, err)...)
 		}
 		for _, key := range page.Keys {
 			id, imported := key.Metadata["old_id"]
@@ -34,12 +36,12 @@ func follow(ctx context.Context, keys *apikey.Manager, old []oldKey) error {
 			row, there := rows[id]
 			ring := keys.Keyring(key.Owner, apikey.Operator("migration"))
 			if err := followOne(ctx, ring, key, row, there); err != nil {
-				return fmt.Errorf("row %s: %w", id, err)
+				errs = append(errs, fmt.Errorf("row %s: %w", id, err))
 			}
 		}
 		every.After, more = page.Next, page.Next != ""
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func followOne(ctx context.Context, ring *apikey.Keyring, key *apikey.Key, row oldKey, there bool) (err error) {
