@@ -276,7 +276,8 @@ func (p *reader) public(d *document) {
 	}
 }
 
-// network reads the bytes of an address and the number of its bits.
+// network reads the bytes of an address, which is never IPv4 mapped into IPv6,
+// and the number of its bits.
 func (p *reader) network() (netip.Prefix, bool) {
 	s := p.str()
 	if s == "" {
@@ -284,7 +285,7 @@ func (p *reader) network() (netip.Prefix, bool) {
 	}
 	a, ok := netip.AddrFromSlice([]byte(s[:len(s)-1]))
 	n := netip.PrefixFrom(a, int(s[len(s)-1]))
-	return n, ok && n.IsValid()
+	return n, ok && n.IsValid() && !a.Is4In6()
 }
 
 func (p *reader) limits() []LimitOverride {
