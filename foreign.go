@@ -57,8 +57,10 @@ const (
 //
 // The last four are slow, which a [Scheme] must allow. Each attempt with a
 // token of such a key takes a processor for up to a quarter of a second, so
-// that no more than half of them compute at once, one for each key; what comes
-// meanwhile is answered 503. Config.FailedAttempts keeps guessers from it.
+// that no more than half of them compute at once, one for each key: what comes
+// meanwhile, a second request with the same key too, is answered 503.
+// Config.FailedAttempts keeps guessers from it; Scheme.SecretBits and
+// Config.Peppers make an end of it at the first good use.
 func ParseDigest(s string) (Digest, error) {
 	if sum, ok := decodeSum(s); ok {
 		if len(sum) == sha256.Size {

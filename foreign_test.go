@@ -89,7 +89,8 @@ func TestForeignDigestIsReplaced(t *testing.T) {
 		if tt.pepper {
 			cfg.Peppers = []apikey.Pepper{mustPepper(t, 1)}
 		}
-		m := newManager(t, cfg)
+		store := memstore.New()
+		m := newManagerOn(t, store, cfg)
 		key := importKey(t, m, apikey.ImportParams{Scheme: weakScope, Locator: "k7", Digest: tt.digest})
 		for range 3 {
 			if _, _, err := m.Verify(t.Context(), apikey.Request{Token: weakToken}); err != nil {
@@ -102,7 +103,8 @@ func TestForeignDigestIsReplaced(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		got := must[*apikey.Key](t)(m.Keyring("acct_42", apikey.Operator("test")).Get(t.Context(), key.ID))
+		closeManager(t, m) // so that nothing is on its way to the store any more
+		got := must[apikey.Page](t)(store.List(t.Context(), apikey.Query{Owner: "acct_42", IDs: []string{key.ID}, Limit: 1})).Keys[0]
 		if replaced := got.Version == 2; replaced != tt.replaced || got.Version > 2 {
 			t.Errorf("%s: version %d, so it is replaced: %t; want %t", tt.name, got.Version, replaced, tt.replaced)
 		}
@@ -345,6 +347,16 @@ func TestForeignDigestThatCannotBeChecked(t *testing.T) {
 	m = newManagerOn(t, store, &apikey.Config{Schemes: []apikey.Scheme{weakScheme()}})
 	if _, _, err := m.Verify(t.Context(), apikey.Request{Token: weakToken}); !isUnavailable(err, "pepper") {
 		t.Errorf("without the key: %v", err)
+	}
+	slow := bcryptOf(t, weakToken, 4)
+	m = newManagerOn(t, store, &apikey.Config{Schemes: []apikey.Scheme{weakScheme()}})
+	importKey(t, m, apikey.ImportParams{Scheme: weakScope, Locator: "k8", Digest: slow})
+	closeManager(t, m)
+	fast := weakScheme()
+	fast.Slow = false
+	m = newManagerOn(t, store, &apikey.Config{Schemes: []apikey.Scheme{fast}})
+	if _, _, err := m.Verify(t.Context(), apikey.Request{Token: "k8" + weakToken[2:]}); !isUnavailable(err, "digest") {
+		t.Errorf("slow, where it is no longer allowed: %v", err)
 	}
 	panics := weakScheme()
 	panics.Separator, panics.Bytes, panics.Split = 0, ".", func(token string) (string, string, bool) { panic(token) }

@@ -20,7 +20,9 @@ type ImportParams struct {
 	Locator    string    // what stands in a foreign token to find its key by: the "42" of "42|secret"
 	Digest     Digest    // what is stored of the token: see [ParseDigest]. Of a native one it is SHA-256
 	CreatedAt  time.Time // zero: now
-	RevokedAt  time.Time // zero: it is not revoked
+	RevokedAt  time.Time // zero: it is not revoked, as for those below
+	DisabledAt time.Time
+	HeldAt     time.Time
 	LastUsedAt time.Time // of its one secret
 	Requests   int64     // how often it was used so far
 }
@@ -211,14 +213,14 @@ func (m *Manager) importedBy(f *faults, p *ImportParams, s *Scheme) *imported {
 
 // times sets an imported key's past. Its expiry may be past too.
 func (p *ImportParams) times(k *Key, now time.Time, f *faults) {
-	k.RevokedAt = micro(p.RevokedAt)
+	k.RevokedAt, k.DisabledAt, k.HeldAt = micro(p.RevokedAt), micro(p.DisabledAt), micro(p.HeldAt)
 	if !p.CreatedAt.IsZero() {
 		k.CreatedAt = micro(p.CreatedAt)
 	}
 	for _, t := range []struct {
 		field string
 		t     time.Time
-	}{{"CreatedAt", k.CreatedAt}, {"RevokedAt", k.RevokedAt}, {"LastUsedAt", micro(p.LastUsedAt)}} {
+	}{{"CreatedAt", k.CreatedAt}, {"RevokedAt", k.RevokedAt}, {"DisabledAt", k.DisabledAt}, {"HeldAt", k.HeldAt}, {"LastUsedAt", micro(p.LastUsedAt)}} {
 		if !validTime(t.t) || t.t.After(now) {
 			f.add(t.field, "must be past, after 1970")
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -262,5 +263,31 @@ func TestImportPastUseBesidesPresentUse(t *testing.T) {
 	want := apikey.Usage{Requests: 7, LastUsedAt: r.now(), LastUsed: map[uint32]time.Time{1: r.now()}}
 	if d := rigDiff(want, r.listed(key.ID).Usage); d != "" {
 		t.Errorf("usage (-want +got):\n%s", d)
+	}
+}
+
+// A key that was switched off where it comes from is never on here.
+func TestImportSwitchedOff(t *testing.T) {
+	t.Parallel()
+	m := newManager(t, &apikey.Config{Schemes: []apikey.Scheme{opaqueScheme}})
+	past := time.Now().Add(-time.Hour)
+	for name, tt := range map[string]struct {
+		p      apikey.ImportParams
+		reason apikey.Reason
+	}{
+		"disabled": {apikey.ImportParams{DisabledAt: past}, apikey.ReasonDisabled},
+		"held":     {apikey.ImportParams{HeldAt: past}, apikey.ReasonHeld},
+		"revoked":  {apikey.ImportParams{RevokedAt: past}, apikey.ReasonRevoked},
+	} {
+		tt.p.Token = ("fm_" + name + strings.Repeat("x", 35))[:35]
+		importKey(t, m, tt.p)
+		if _, _, err := m.Verify(t.Context(), apikey.Request{Token: tt.p.Token}); reasonOf(err) != tt.reason {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	future := apikey.ImportParams{Token: "fm_" + strings.Repeat("y", 32), HeldAt: time.Now().Add(time.Hour)}
+	future.Name = "to come"
+	if _, err := m.Keyring("acct_42", apikey.Operator("test")).Import(t.Context(), future); !errors.Is(err, apikey.ErrInvalid) {
+		t.Errorf("held in the future: %v", err)
 	}
 }

@@ -45,8 +45,9 @@ type Secret struct {
 	EndedAt   time.Time `json:"ended_at,omitzero"`  // ended at once, whatever the clock says; zero: it was not
 }
 
-// live reports whether the secret admits a request at now.
-func (s *Secret) live(now time.Time) bool {
+// Live reports whether the secret's token is good at now, as far as the token
+// itself goes.
+func (s *Secret) Live(now time.Time) bool {
 	return s.EndedAt.IsZero() && (s.NotAfter.IsZero() || now.Before(s.NotAfter))
 }
 

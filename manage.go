@@ -211,7 +211,7 @@ func (d *document) mayRotate(now time.Time, p *RotateParams) error {
 	}
 	live := 0
 	for i := range d.key.Secrets {
-		if d.key.Secrets[i].live(now) {
+		if d.key.Secrets[i].Live(now) {
 			live++
 		}
 	}
@@ -231,7 +231,7 @@ func (d *document) rotate(now time.Time, p *RotateParams, prefix string, digest 
 	}
 	old := d.key.Secrets[i]
 	switch {
-	case p.Replace != 0 || !old.live(now): // it stays as it is
+	case p.Replace != 0 || !old.Live(now): // it stays as it is
 	case p.Grace == 0:
 		old.EndedAt = now
 	default:
@@ -245,7 +245,7 @@ func (d *document) rotate(now time.Time, p *RotateParams, prefix string, digest 
 // ended changes nothing. [ErrNotFound], [ErrRevoked].
 func (r *Keyring) EndRotation(ctx context.Context, id string) (*Key, error) {
 	return r.modify(ctx, id, "end-rotation", withCeiling, func(d *document, now time.Time) (bool, error) {
-		if err := changeable(d, 0); err != nil || len(d.key.Secrets) < 2 || !d.key.Secrets[1].live(now) {
+		if err := changeable(d, 0); err != nil || len(d.key.Secrets) < 2 || !d.key.Secrets[1].Live(now) {
 			return false, err
 		}
 		d.key.Secrets[1].EndedAt = now

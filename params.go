@@ -81,7 +81,7 @@ func (u *KeyUpdate) apply(k *Key, c *Catalog, now time.Time) (changed bool, err 
 	}
 	if u.NotBefore != nil || u.ExpiresAt != nil {
 		expiresAfter := now
-		if u.ExpiresAt == nil {
+		if k.ExpiresAt.Equal(before.ExpiresAt) {
 			expiresAfter = time.Time{} // it may be past: it is not what is changed
 		}
 		checkTimes(&f, k, expiresAfter)

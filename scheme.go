@@ -46,7 +46,7 @@ type Scheme struct {
 	Environment  string // of its keys; a Format of it must be issued, for IDs and rotated tokens
 	HashesSecret bool   // digests are of the part behind the locator alone, as Laravel Sanctum's are
 	HMAC         Pepper // not zero: digests that look like SHA-256 are HMAC-SHA-256 under this key. Its Version does not matter
-	Slow         bool   // digests may be of bcrypt, argon2id, scrypt or PBKDF2: see [ParseDigest] for what that means for requests
+	Slow         bool   // digests may be of bcrypt, argon2id, scrypt or PBKDF2: see [ParseDigest] for what that means for requests. Keys that have such a one are answered 503 without it
 	SecretBits   int    // how many random bits each token is known to hold; 0: not known. Slow digests of at least 112 are replaced by a fast one at the first good use; those of fewer only by one under a pepper
 	SharesFormat bool   // its tokens have the very shape of a Format, and the checksum decides: right is native, wrong is of this Scheme
 
@@ -321,6 +321,9 @@ func (m *Manager) proveForeign(v *vitals, s *secretVitals, f *foreign) (bool, er
 		hashed = f.secret
 	}
 	if d.slow() {
+		if !f.scheme.Slow {
+			return false, unavailable("digest", fmt.Errorf("it is of a slow hash, and the Scheme %s is not Slow", f.scheme.Name))
+		}
 		id := keyID(v.pub)
 		if !m.slow.enter(id) {
 			return false, errSlowGate

@@ -126,6 +126,7 @@ func testVector(t *testing.T, v *vector) {
 			t.Fatal(err)
 		}
 	}
+	closeManager(t, m) // so that nothing is on its way to the store any more
 	if rec := must[*apikey.Record](t)(store.Get(t.Context(), key.ID)); rec.Version() != 2 {
 		t.Errorf("version %d, want 2: the digest is replaced once", rec.Version())
 	}

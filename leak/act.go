@@ -87,7 +87,7 @@ func (h *Handler) endSecret(ctx context.Context, ring *apikey.Keyring, id, token
 			continue // it has ended, unless somebody rotated the key meanwhile
 		}
 		p := apikey.RotateParams{IfVersion: key.Version}
-		if len(key.Secrets) > 1 && key.Secrets[1].EndedAt.IsZero() && time.Now().Before(key.Secrets[1].NotAfter) {
+		if len(key.Secrets) > 1 && key.Secrets[1].Live(time.Now()) {
 			p.Replace = state.N // the one before did not leak, and stays as it is
 		}
 		issued, err := ring.Rotate(ctx, id, p)
