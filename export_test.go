@@ -6,18 +6,17 @@ func (m *Manager) ForgetAllPlans() { m.plans.sweep(m.now().UnixMicro()) }
 
 // FillSlowGate makes as many slow hashes run as may, or those of the keys given.
 func (m *Manager) FillSlowGate(ids ...string) (release func()) {
-	m.slow.mu.Lock()
-	defer m.slow.mu.Unlock()
-	for i := range m.slow.most {
-		if len(ids) > 0 {
-			break
+	if len(ids) == 0 {
+		for i := range m.slow.most {
+			ids = append(ids, string(rune('0'+i)))
 		}
-		m.slow.running = append(m.slow.running, string(rune('0'+i)))
 	}
-	m.slow.running = append(m.slow.running, ids...)
+	for _, id := range ids {
+		m.slow.enter(id, 1)
+	}
 	return func() {
-		m.slow.mu.Lock()
-		defer m.slow.mu.Unlock()
-		m.slow.running = nil
+		for _, id := range ids {
+			m.slow.leave(id)
+		}
 	}
 }

@@ -31,10 +31,11 @@ const (
 	maxArgonMemory  = 1 << 16 // KiB: 64 MiB
 	maxArgonPasses  = 4
 	maxArgonLanes   = 16
-	maxScryptMemory = 1 << 26 // bytes, 128·N·r: 64 MiB
-	maxScryptWork   = 1 << 20 // N·r·p
-	maxPBKDF2Rounds = 2_000_000
-	maxSalt         = 64 // bytes
+	maxScryptMemory = 1 << 26   // bytes, 128·N·r: 64 MiB
+	maxScryptWork   = 1 << 20   // N·r·p
+	maxScryptBlocks = 32        // r, and p
+	maxPBKDF2Rounds = 2_000_000 // for each 32 bytes of the sum
+	maxSalt         = 64        // bytes
 	minForeignSum   = 16
 	maxForeignSum   = 64
 )
@@ -44,20 +45,23 @@ const (
 //   - SHA-256 or SHA-512, in hex or base64 of either alphabet
 //   - "sha512$salt$hex" and "sha256$salt$hex" as Django hashers write them, also
 //     with no salt, as djangorestframework-api-key does
-//   - bcrypt ("$2a$", "$2b$", "$2y$"), of cost 4 to 12
+//   - bcrypt ("$2a$", "$2b$", "$2y$"), of cost 4 to 12. It knows 72 bytes: longer
+//     tokens, which other systems cut, never match
 //   - argon2id ("$argon2id$v=19$m=…,t=…,p=…$salt$hash", also behind Django's
 //     "argon2"), of up to 64 MiB, 4 passes and 16 lanes
 //   - scrypt ("$scrypt$ln=…,r=…,p=…$salt$hash", and Django's
-//     "scrypt$N$salt$r$p$hash"), of up to 64 MiB and N·r·p of up to 2²⁰
+//     "scrypt$N$salt$r$p$hash"), of up to 64 MiB, N·r·p of up to 2²⁰, and r and p
+//     of up to 32
 //   - PBKDF2-SHA-256 ("$pbkdf2-sha256$i=…$salt$hash", the same with the bare
 //     number as passlib writes it, and Django's "pbkdf2_sha256$…$salt$hash"), of
-//     up to 2,000,000 rounds
+//     up to 2,000,000 rounds for each 32 bytes of hash
 //
 // Anything else, and what is above these bounds, is [ErrInvalid].
 //
 // The last four are slow, which a [Scheme] must allow. Each attempt with a
-// token of such a key takes a processor for up to a quarter of a second, so
-// that no more than half of them compute at once, one for each key: what comes
+// token of such a key takes a processor for up to half a second and 64 MiB, so
+// that no more than half of them compute at once, one for each key (an argon2id
+// takes as many as it has lanes, all of that half at most): what comes
 // meanwhile, a second request with the same key too, is answered 503.
 // Config.FailedAttempts keeps guessers from it; Scheme.SecretBits and
 // Config.Peppers make an end of it at the first good use.
@@ -67,13 +71,13 @@ func ParseDigest(s string) (Digest, error) {
 			return newDigest(kindSHA256, 0, string(sum)), nil
 		}
 		fd := foreignDigest{alg: algSHA512, sum: sum}
-		return newDigest(kindForeign, 0, fd.encode()), nil
+		return fd.digest(), nil
 	}
 	fd, err := parseDialect(s)
 	if err != nil {
 		return Digest{}, err
 	}
-	return newDigest(kindForeign, 0, fd.encode()), nil
+	return fd.digest(), nil
 }
 
 // SaltPosition says where a salt stood when a token was hashed.
@@ -97,7 +101,7 @@ func ParseSaltedDigest(s string, salt []byte, where SaltPosition) (Digest, error
 	if len(sum) == sha512.Size {
 		fd.alg = algSHA512
 	}
-	return newDigest(kindForeign, 0, fd.encode()), nil
+	return fd.digest(), nil
 }
 
 // decodeSum reads 32 or 64 bytes in hex or base64.
@@ -150,6 +154,8 @@ type foreignDigest struct {
 	sum   []byte    // of bcrypt its whole text
 }
 
+func (d *foreignDigest) digest() Digest { return newDigest(kindForeign, 0, d.encode()) }
+
 func (d *foreignDigest) encode() string {
 	where := "b"
 	if d.after {
@@ -196,7 +202,10 @@ func parseCost(s string) (uint32, error) {
 func parseDialect(s string) (foreignDigest, error) {
 	var d foreignDigest
 	ok := false
-	f := strings.Split(strings.TrimPrefix(s, "argon2"), "$") // Django writes its own name of the algorithm before the text
+	if strings.HasPrefix(s, "argon2$argon2id$") { // Django writes its own name of the algorithm before the text
+		s = s[len("argon2"):]
+	}
+	f := strings.Split(s, "$")
 	switch {
 	case len(s) > 512:
 	case f[0] != "":
@@ -314,24 +323,45 @@ func (d *foreignDigest) bounded() bool {
 		return n == sha512.Size && free
 	case algBcrypt:
 		cost, err := bcrypt.Cost(d.sum)
-		return err == nil && n == 60 && cost <= maxBcryptCost && free && len(d.salt) == 0
+		return err == nil && n == 60 && isBcrypt64(d.sum[7:]) && cost <= maxBcryptCost && free && len(d.salt) == 0
 	case algArgon:
 		return derived && c[1] >= 1 && c[1] <= maxArgonPasses && c[2] >= 1 && c[2] <= maxArgonLanes && c[0] >= 8*c[2] && c[0] <= maxArgonMemory
 	case algScrypt:
-		if c[0] < 1 || c[0] > 31 || c[1] < 1 || c[1] > maxScryptWork || c[2] < 1 || c[2] > maxScryptWork {
+		if c[0] < 1 || c[0] > 31 || c[1] < 1 || c[1] > maxScryptBlocks || c[2] < 1 || c[2] > maxScryptBlocks {
 			return false
 		}
 		nr := uint64(c[1]) << c[0]
 		return derived && 128*nr <= maxScryptMemory && nr*uint64(c[2]) <= maxScryptWork
 	case algPBKDF2:
-		return derived && c[0] >= 1 && c[0] <= maxPBKDF2Rounds && c[1] == 0 && c[2] == 0
+		blocks := (uint64(n) + sha256.Size - 1) / sha256.Size
+		return derived && c[0] >= 1 && uint64(c[0])*blocks <= maxPBKDF2Rounds && c[1] == 0 && c[2] == 0
 	}
 	return false
 }
 
-// matches reports whether d is the digest of b, which it may write to. It
-// compares in constant time.
-func (d *foreignDigest) matches(b, key []byte) bool {
+// isBcrypt64 reports whether s is of the alphabet that bcrypt writes in.
+func isBcrypt64(s []byte) bool {
+	for _, c := range s {
+		if digits[c] == notBase62 && c != '.' && c != '/' {
+			return false
+		}
+	}
+	return true
+}
+
+// guarded reports whether a guesser who has d needs more than d and a fast hash.
+func (d *foreignDigest) guarded() bool { return d.slow() || d.alg == algHMAC }
+
+// lanes is how many processors checking d takes.
+func (d *foreignDigest) lanes() int {
+	if d.alg == algArgon {
+		return int(d.cost[2])
+	}
+	return 1
+}
+
+// matches reports whether d is the digest of b. It compares in constant time.
+func (d *foreignDigest) matches(b, key []byte) (_ bool, err error) {
 	var sum []byte
 	switch d.alg {
 	case algSHA256, algSHA512:
@@ -351,40 +381,47 @@ func (d *foreignDigest) matches(b, key []byte) bool {
 		mac.Write(b)
 		sum = mac.Sum(nil)
 	case algBcrypt:
-		return len(b) <= maxBcryptInput && bcrypt.CompareHashAndPassword(d.sum, b) == nil
+		return len(b) <= maxBcryptInput && bcrypt.CompareHashAndPassword(d.sum, b) == nil, nil
 	case algArgon:
 		sum = argon2.IDKey(b, d.salt, d.cost[1], d.cost[0], uint8(d.cost[2]), uint32(len(d.sum)))
 	case algScrypt:
-		sum, _ = scrypt.Key(b, d.salt, 1<<d.cost[0], int(d.cost[1]), int(d.cost[2]), len(d.sum)) // bounded: it has no other error, and then sum is nil
+		sum, err = scrypt.Key(b, d.salt, 1<<d.cost[0], int(d.cost[1]), int(d.cost[2]), len(d.sum))
 	case algPBKDF2:
-		sum, _ = pbkdf2.Key(sha256.New, string(b), d.salt, int(d.cost[0]), len(d.sum)) // an error, of FIPS mode, leaves sum nil
+		sum, err = pbkdf2.Key(sha256.New, string(b), d.salt, int(d.cost[0]), len(d.sum))
 	}
-	return subtle.ConstantTimeCompare(sum, d.sum) == 1 // of two lengths: 0
+	return subtle.ConstantTimeCompare(sum, d.sum) == 1, err // of two lengths: 0
 }
 
 // slowGate lets half of the processors compute slow hashes, one for each key.
 type slowGate struct {
 	mu      sync.Mutex
-	running []string // IDs of the keys
+	running map[string]int // ID of the key: processors
+	free    int
 	most    int
 }
 
-func newSlowGate() *slowGate { return &slowGate{most: max(1, runtime.GOMAXPROCS(0)/2)} }
+func newSlowGate() *slowGate {
+	most := max(1, runtime.GOMAXPROCS(0)/2)
+	return &slowGate{running: make(map[string]int), free: most, most: most}
+}
 
-// enter reports whether a hash may be computed for the key now; leave ends it.
-func (g *slowGate) enter(id string) bool {
+// enter reports whether a hash of so many lanes may be computed for the key
+// now; leave ends it.
+func (g *slowGate) enter(id string, lanes int) bool {
+	lanes = min(lanes, g.most)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.running) >= g.most || slices.Contains(g.running, id) {
+	if g.running[id] > 0 || g.free < lanes {
 		return false
 	}
-	g.running = append(g.running, id)
+	g.running[id] = lanes
+	g.free -= lanes
 	return true
 }
 
 func (g *slowGate) leave(id string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	i := slices.Index(g.running, id)
-	g.running = slices.Delete(g.running, i, i+1)
+	g.free += g.running[id]
+	delete(g.running, id)
 }

@@ -3,9 +3,11 @@ package apikey
 import (
 	"encoding/json"
 	"errors"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -80,11 +82,18 @@ func TestParseDigestBounds(t *testing.T) {
 		{"scrypt, work of 2^20", "$scrypt$ln=14,r=8,p=8$" + salt + "$" + sum, true},
 		{"scrypt, work above 2^20", "$scrypt$ln=14,r=8,p=9$" + salt + "$" + sum, false},
 		{"scrypt, 2^32 rounds", "$scrypt$ln=32,r=8,p=1$" + salt + "$" + sum, false},
+		{"scrypt, r of 32 and p of 32", "$scrypt$ln=10,r=32,p=32$" + salt + "$" + sum, true},
+		{"scrypt, r of 33", "$scrypt$ln=1,r=33,p=1$" + salt + "$" + sum, false},
+		{"scrypt, p of 33", "$scrypt$ln=1,r=1,p=33$" + salt + "$" + sum, false},
 		{"scrypt, huge r", "$scrypt$ln=1,r=4294967295,p=1$" + salt + "$" + sum, false},
 		{"scrypt, huge p", "$scrypt$ln=1,r=1,p=4294967295$" + salt + "$" + sum, false},
 		{"scrypt of Django, N no power of two", "scrypt$16385$salt$8$1$" + sum, false},
 		{"PBKDF2 2,000,000", "$pbkdf2-sha256$i=2000000$" + salt + "$" + sum, true},
 		{"PBKDF2 2,000,001", "$pbkdf2-sha256$i=2000001$" + salt + "$" + sum, false},
+		{"PBKDF2 1,000,001, and two blocks", "$pbkdf2-sha256$i=1000001$" + salt + "$" + sum[:40] + sum[:24], false},
+		{"bcrypt of other characters", "$2b$10$" + strings.Repeat("!", 53), false},
+		{"Django's argon2 before something else", "argon2$pbkdf2-sha256$i=1000$" + salt + "$" + sum, false},
+		{"argon2 glued to it", "argon2sha256$salt$" + strings.Repeat("ab", 32), false},
 		{"PBKDF2 0", "$pbkdf2-sha256$i=0$" + salt + "$" + sum, false},
 		{"PBKDF2 of SHA-1", "pbkdf2_sha1$1000$salt$" + sum, false},
 		{"PBKDF2, overflow", "$pbkdf2-sha256$i=18446744073709551617$" + salt + "$" + sum, false},
@@ -130,7 +139,7 @@ func TestBcryptCutsNothing(t *testing.T) {
 	for _, v := range vectors {
 		if v.Name == "bcrypt/php-72" || v.Name == "bcrypt/php-73" {
 			seen++
-			if got := d.matches([]byte(v.Token), nil); got != v.Good {
+			if got, err := d.matches([]byte(v.Token), nil); got != v.Good || err != nil {
 				t.Errorf("%s, of %d bytes: %t, want %t", v.Name, len(v.Token), got, v.Good)
 			}
 		}
@@ -194,4 +203,48 @@ func FuzzSchemeToken(f *testing.F) {
 			t.Fatalf("%q is taken apart into %q and %q", token, got.alias, got.secret)
 		}
 	})
+}
+
+// An argon2id takes as many processors of the gate as it has lanes.
+func TestSlowGateCountsLanes(t *testing.T) {
+	t.Parallel()
+	g := &slowGate{running: make(map[string]int), free: 4, most: 4}
+	enter := func(id string, lanes int, want bool) {
+		t.Helper()
+		if got := g.enter(id, lanes); got != want {
+			t.Errorf("%s with %d lanes: %t", id, lanes, got)
+		}
+	}
+	enter("a", 3, true)
+	enter("b", 2, false)
+	enter("b", 1, true)
+	enter("c", 1, false)
+	g.leave("a")
+	enter("b", 1, false) // one for each key
+	enter("c", 3, true)
+	g.leave("b")
+	g.leave("c")
+	enter("d", 16, true) // all there are
+	g.leave("d")
+	if g.free != 4 || len(g.running) != 0 {
+		t.Errorf("at the end %d are free and %d run", g.free, len(g.running))
+	}
+}
+
+// Readings of the clock that come out of order empty no cell.
+func TestThrottleReadingsOutOfOrder(t *testing.T) {
+	t.Parallel()
+	th := newThrottle(Limit{Name: "x", N: 3, Per: time.Minute})
+	peer, now := netip.MustParseAddr("192.0.2.1"), moment
+	for range 3 {
+		th.fail(peer, now)
+	}
+	for _, back := range []time.Duration{time.Microsecond, time.Second, time.Hour} {
+		if wait, _ := th.over(peer, now.Add(-back)); wait <= 0 || wait > 20*time.Second {
+			t.Errorf("%v earlier: waits %v, want up to the 20 s of one", back, wait)
+		}
+		if wait, _ := th.fail(peer, now.Add(-back)); wait <= 0 {
+			t.Errorf("%v earlier: a bad one is let off", back)
+		}
+	}
 }

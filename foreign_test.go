@@ -1,7 +1,10 @@
 package apikey_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"net/http"
@@ -368,9 +371,8 @@ func TestForeignDigestThatCannotBeChecked(t *testing.T) {
 	for name, split := range map[string]func(string) (string, string, bool){
 		"another spelling": func(s string) (string, string, bool) { return "K7", s[3:], true },
 		"letters left out": func(s string) (string, string, bool) { return "7", s[3:], true },
-		"no secret":        func(s string) (string, string, bool) { return "k7", "", true },
 		"secret made up":   func(string) (string, string, bool) { return "k7", "made-up", true },
-		"empty locator":    func(s string) (string, string, bool) { return "", s, true },
+		"turned round":     func(s string) (string, string, bool) { return s[3:9], s[9:], true },
 	} {
 		s := weakScheme()
 		s.Separator, s.Bytes, s.Split = 0, ".", split
@@ -435,5 +437,84 @@ func TestAuthorizationOfAnotherScheme(t *testing.T) {
 				t.Errorf("Vary: %s", vary)
 			}
 		}
+	}
+}
+
+// A key of HMAC keeps the guesser out, and no bare SHA-256 takes its place.
+func TestHMACIsNotWeakened(t *testing.T) {
+	t.Parallel()
+	for bits, want := range map[int]bool{0: false, 111: false, 112: true} {
+		s := weakScheme()
+		s.Slow, s.HMAC, s.SecretBits = false, mustPepper(t, 9), bits
+		store := memstore.New()
+		m := newManagerOn(t, store, &apikey.Config{Schemes: []apikey.Scheme{s}})
+		_, err := m.Keyring("acct_42", apikey.Operator("test")).Import(t.Context(), apikey.ImportParams{KeyParams: apikey.KeyParams{Name: "by token"}, Token: weakToken})
+		if imported := err == nil; imported != want {
+			t.Errorf("%d bits, by token: %v", bits, err)
+		}
+		if want {
+			continue
+		}
+		mac := hmac.New(sha256.New, []byte(strings.Repeat("9", 32)))
+		mac.Write([]byte(weakToken))
+		key := importKey(t, m, apikey.ImportParams{Scheme: weakScope, Locator: "k7", Digest: parseDigest(t, hex.EncodeToString(mac.Sum(nil)))})
+		if _, _, err := m.Verify(t.Context(), apikey.Request{Token: weakToken}); err != nil {
+			t.Fatal(err)
+		}
+		closeManager(t, m)
+		rec := must[*apikey.Record](t)(store.Get(t.Context(), key.ID))
+		if rec.Version() != 1 || bytes.Contains(rec.Bytes(), []byte(sha256Of(weakToken))) {
+			t.Errorf("%d bits: version %d: a bare SHA-256 stands where HMAC stood", bits, rec.Version())
+		}
+	}
+}
+
+// What a client sends never makes a right Split look wrong.
+func TestSplitOfAnyToken(t *testing.T) {
+	t.Parallel()
+	cut := apikey.Scheme{Name: "cut", MinLen: 16, MaxLen: 40, Bytes: ".", Split: func(token string) (string, string, bool) { return strings.Cut(token, ".") }}
+	m := newManager(t, &apikey.Config{Schemes: []apikey.Scheme{cut}})
+	for _, token := range []string{"abcdefghijklmnopq.a", "k7abc0123456789.abc", "k7.k7k7k7k7k7k7k7k7", ".0123456789abcdef", "0123456789abcdef.", "0123456789abcdef", "................"} {
+		if _, _, err := m.Verify(t.Context(), apikey.Request{Token: token}); reasonOf(err) != apikey.ReasonInvalid {
+			t.Errorf("%s: %v", token, err)
+		}
+	}
+	token := "k7abc0123456789.abc"
+	importKey(t, m, apikey.ImportParams{Token: token})
+	if _, _, err := m.Verify(t.Context(), apikey.Request{Token: token}); err != nil {
+		t.Errorf("imported: %v", err)
+	}
+}
+
+// A Separator stands in a token once, so that a JWT is none of a wide Scheme's.
+func TestSeparatorStandsOnce(t *testing.T) {
+	t.Parallel()
+	wide := apikey.Scheme{Name: "wide", Separator: '.', MinLen: 16, MaxLen: 200}
+	for bytes, want := range map[string]int{"": 204, ".": 401} {
+		wide.Bytes = bytes
+		m := newManager(t, &apikey.Config{Formats: []apikey.Format{{Prefix: "rd_sk_"}}, Schemes: []apikey.Scheme{wide}})
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Authorization", "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl")
+		w := httptest.NewRecorder()
+		m.Guard(apikey.Policy{SkipForeign: true, Optional: true})(noContent).ServeHTTP(w, r)
+		if w.Code != want {
+			t.Errorf("Bytes %q: a JWT gets %d, want %d", bytes, w.Code, want)
+		}
+	}
+}
+
+// An ended token whose digest can no longer be checked keeps no other from being told.
+func TestEndedForeignSecretWithoutItsHMAC(t *testing.T) {
+	t.Parallel()
+	keyed := weakScheme()
+	keyed.HMAC = mustPepper(t, 9)
+	store := memstore.New()
+	m := newManagerOn(t, store, &apikey.Config{Schemes: []apikey.Scheme{keyed}})
+	key := importKey(t, m, apikey.ImportParams{Scheme: weakScope, Locator: "k7", Digest: parseDigest(t, hexOf(sha256Of("any")))})
+	must[*apikey.Issued](t)(m.Keyring("acct_42", apikey.Operator("test")).Rotate(t.Context(), key.ID, apikey.RotateParams{}))
+	closeManager(t, m)
+	m = newManagerOn(t, store, &apikey.Config{Schemes: []apikey.Scheme{weakScheme()}})
+	if _, _, err := m.Verify(t.Context(), apikey.Request{Token: weakToken}); reasonOf(err) != apikey.ReasonInvalid {
+		t.Errorf("%v, want it invalid: its secret has ended", err)
 	}
 }

@@ -1,9 +1,9 @@
 package apikey
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"slices"
 	"time"
 )
 
@@ -84,10 +84,11 @@ func (r *Keyring) insertImported(ctx context.Context, key *Key, in *imported, no
 		}
 		// The ID or the alias: of a key that is there or, where Get finds none,
 		// was. An ID is taken by chance only where IDs are short.
-		if _, err := r.m.get(ctx, key.Alias); err == nil || in.idLen >= 10 {
+		if in.idLen >= 10 {
 			return ErrExists
-		} else if !errors.Is(err, ErrNotFound) {
-			return err
+		}
+		if _, err := r.m.get(ctx, key.Alias); !errors.Is(err, ErrNotFound) {
+			return cmp.Or(err, ErrExists)
 		}
 	}
 	return ErrExists
@@ -139,8 +140,8 @@ func (m *Manager) importWhole(f *faults, p *ImportParams) *imported {
 	case err != nil || t == nil || p.Scheme != "" && p.Scheme != t.scheme.Name:
 		f.add("Token", "must be of one of Config.Formats, checksum and all, or of its Scheme in Config.Schemes")
 		return nil
-	case t.scheme.Slow && t.scheme.SecretBits < enoughBits && m.hasher.newest == 0:
-		f.add("Token", "may be guessed from a fast digest: give its slow Digest, or set SecretBits in its Scheme, or Config.Peppers")
+	case (t.scheme.Slow || t.scheme.HMAC.key != nil) && t.scheme.SecretBits < enoughBits && m.hasher.newest == 0:
+		f.add("Token", "may be guessed from a bare SHA-256: give its Digest, or set SecretBits in its Scheme, or Config.Peppers")
 		return nil
 	}
 	in := m.importedBy(f, p, t.scheme)
@@ -206,8 +207,15 @@ func (m *Manager) importedBy(f *faults, p *ImportParams, s *Scheme) *imported {
 		f.add("Prefix", "and ID are of native tokens; a key of a Scheme gets a new ID")
 	}
 	in := &imported{environment: s.Environment, secret: Secret{Prefix: s.Prefix, Scheme: s.Name}}
-	i := slices.IndexFunc(m.formats, func(g Format) bool { return !g.NoIssue && g.Environment == s.Environment }) // New saw to it that there is one
-	in.idLen = m.formats[i].IDLen
+	for i := range m.formats { // New saw to it that there is one
+		g := &m.formats[i]
+		if g.NoIssue || g.Environment != s.Environment {
+			continue
+		}
+		if in.idLen == 0 || g.Prefix == s.Prefix { // a shared shape goes on when the key is rotated
+			in.idLen = g.IDLen
+		}
+	}
 	return in
 }
 

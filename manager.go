@@ -41,10 +41,11 @@ type Config struct {
 	Limiter Limiter
 
 	// FailedAttempts bounds the bad tokens of one peer address, IPv6 by /64, in
-	// this process: those with a right checksum whose key is unknown or whose
-	// secret is wrong. Over it they are answered 429 where they were 401; a
-	// good token of the same address always passes. Behind a balancer, name it
-	// in HTTP.TrustedProxies. Zero: not counted.
+	// this process: those with a right checksum, or of the shape of a Scheme,
+	// whose key is unknown or whose secret is wrong. Over it they are answered
+	// 429 where they were 401; a good token of the same address always passes,
+	// but for one of a Scheme that is Slow, which is not looked at then. Behind
+	// a balancer, name it in HTTP.TrustedProxies. Zero: not counted.
 	FailedAttempts Limit
 
 	// HTTP is how requests carry tokens and how they are answered.
@@ -342,7 +343,7 @@ func (m *Manager) Lookup(ctx context.Context, token string) (*Key, SecretState, 
 		return nil, SecretState{}, ErrClosed
 	}
 	ref, ok := m.parse(token)
-	var f *foreign
+	var f *foreignToken
 	if !ok {
 		var err error
 		if f, err = m.foreign(token); err != nil {

@@ -14,8 +14,10 @@ import (
 // hashed; how it hashed is said by each [Digest].
 //
 // A token is found by a locator, under the alias "~Name:locator": the part
-// before the Separator, or what Split says. A token that has none is opaque and
-// found by 128 bits of its digest, which must then be SHA-256 of all of it.
+// before the Separator, or what Split says. A token that has none is opaque: it
+// is found by 128 bits that follow from its SHA-256 digest, which must be of all
+// of it. So the database confirms such a token to who has it, also where there
+// is a Pepper; of a random one nothing can be learnt.
 //
 // No two shapes may overlap, neither of Schemes nor of a Scheme and a Format: a
 // shape is a Prefix and lengths, and two Separators tell shapes apart too.
@@ -27,16 +29,17 @@ type Scheme struct {
 
 	// Separator stands behind the locator, as in "42|secret", "abc.secret" or
 	// "id:secret". It is none of letters, digits, _ and -, of which locators
-	// are. 0: there is none.
+	// are, and stands in a secret only if it is in Bytes too. 0: there is none.
 	Separator byte
 	// Number says that locators are decimal numbers, without a sign or leading
 	// zeros, so that each has one spelling.
 	Number bool
 	// Split finds locator and secret in tokens that a Separator does not
-	// describe; the two must stand in the token as they are, and with Prefix
-	// have all its letters and digits. It is called for tokens of the right
-	// Prefix and length only, and must be safe for concurrent use. nil: by
-	// Separator.
+	// describe. Behind the Prefix stand the two, in either order, and between
+	// them what is neither letter nor digit; where two of those would do, take
+	// one, so that a token has one spelling. It is called for tokens of the
+	// right Prefix, length and Bytes only, and must be safe for concurrent use.
+	// nil: by Separator.
 	Split func(token string) (locator, secret string, ok bool)
 	// Bytes are those that tokens have beside letters, digits, _, - and the
 	// Separator: printable ASCII but for space, comma and double quote. A
@@ -46,7 +49,7 @@ type Scheme struct {
 	Environment  string // of its keys; a Format of it must be issued, for IDs and rotated tokens
 	HashesSecret bool   // digests are of the part behind the locator alone, as Laravel Sanctum's are
 	HMAC         Pepper // not zero: digests that look like SHA-256 are HMAC-SHA-256 under this key. Its Version does not matter
-	Slow         bool   // digests may be of bcrypt, argon2id, scrypt or PBKDF2: see [ParseDigest] for what that means for requests. Keys that have such a one are answered 503 without it
+	Slow         bool   // digests may be of bcrypt, argon2id, scrypt or PBKDF2: see [ParseDigest] for what that means for requests, and set Config.FailedAttempts with it. Keys that have such a digest are answered 503 without it
 	SecretBits   int    // how many random bits each token is known to hold; 0: not known. Slow digests of at least 112 are replaced by a fast one at the first good use; those of fewer only by one under a pepper
 	SharesFormat bool   // its tokens have the very shape of a Format, and the checksum decides: right is native, wrong is of this Scheme
 
@@ -90,6 +93,9 @@ func (s *Scheme) check(fs *faults, field string, formats []Format, before []Sche
 	if s.HMAC.key != nil && s.opaque() {
 		fs.add(field+".HMAC", "needs a locator: an opaque token is found by its SHA-256 digest")
 	}
+	if s.Slow && s.opaque() {
+		fs.add(field+".Slow", "needs a locator: an opaque token is found by its SHA-256 digest")
+	}
 	if s.SecretBits < 0 || s.SecretBits > 8*maxTokenBytes {
 		fs.add(field+".SecretBits", "must be 0 to %d", 8*maxTokenBytes)
 	}
@@ -111,7 +117,7 @@ func (s *Scheme) checkFormats(fs *faults, field string, formats []Format) {
 		f := &formats[i]
 		issued = issued || !f.NoIssue && f.Environment == s.Environment
 		same := s.Prefix == f.Prefix && s.MinLen == f.tokenLen() && s.MaxLen == s.MinLen && s.Separator == 0
-		shares = shares || same
+		shares = shares || same && s.Environment == f.Environment
 		overlaps := s.Separator == 0 && s.MinLen <= f.tokenLen() && f.tokenLen() <= s.MaxLen &&
 			(strings.HasPrefix(s.Prefix, f.Prefix) || strings.HasPrefix(f.Prefix, s.Prefix))
 		if overlaps && !(same && s.SharesFormat) {
@@ -122,7 +128,7 @@ func (s *Scheme) checkFormats(fs *faults, field string, formats []Format) {
 		fs.add(field+".Environment", "must be that of a Format that is issued")
 	}
 	if s.SharesFormat && !shares {
-		fs.add(field+".SharesFormat", "is set, and no Format has just this Prefix and length")
+		fs.add(field+".SharesFormat", "is set, and no Format has just this Prefix, length and Environment")
 	}
 }
 
@@ -149,16 +155,21 @@ func (s *Scheme) has(token string) bool {
 	if len(token) < s.MinLen || len(token) > s.MaxLen || !strings.HasPrefix(token, s.Prefix) {
 		return false
 	}
-	for i := range len(token) {
-		if c := token[i]; !plainByte(c) && (c == 0 || c != s.Separator) && strings.IndexByte(s.Bytes, c) < 0 {
+	if s.Separator == 0 {
+		return s.isText(token)
+	}
+	locator, secret, ok := strings.Cut(token[len(s.Prefix):], string(rune(s.Separator)))
+	return ok && secret != "" && s.isLocator(locator) && s.isText(secret)
+}
+
+// isText reports whether t is of the bytes that tokens of s have.
+func (s *Scheme) isText(t string) bool {
+	for i := range len(t) {
+		if c := t[i]; !plainByte(c) && strings.IndexByte(s.Bytes, c) < 0 {
 			return false
 		}
 	}
-	if s.Separator == 0 {
-		return true
-	}
-	locator, secret, ok := strings.Cut(token[len(s.Prefix):], string(rune(s.Separator)))
-	return ok && secret != "" && s.isLocator(locator)
+	return true
 }
 
 // isLocator reports whether a locator is in its one spelling.
@@ -174,8 +185,8 @@ func (s *Scheme) isLocator(l string) bool {
 	return strings.IndexFunc(l, func(r rune) bool { return r > '~' || !foreignByte(byte(r)) }) < 0
 }
 
-// foreign is a token of another system, taken apart.
-type foreign struct {
+// foreignToken is a token of another system, taken apart.
+type foreignToken struct {
 	scheme *Scheme
 	alias  string // under which its key is found
 	token  string
@@ -184,7 +195,7 @@ type foreign struct {
 
 // foreign takes a token of one of the schemes apart; nil: it is of none. The
 // error is a host's Split that panicked or said what cannot be.
-func (m *Manager) foreign(token string) (*foreign, error) {
+func (m *Manager) foreign(token string) (*foreignToken, error) {
 	if len(m.schemes) == 0 || len(token) > maxTokenBytes {
 		return nil, nil
 	}
@@ -198,7 +209,7 @@ func (m *Manager) foreign(token string) (*foreign, error) {
 				sum := sha256.Sum256([]byte(token))
 				locator = opaqueLocator(sum[:])
 			}
-			return &foreign{scheme: s, alias: s.alias(locator), token: token, secret: secret}, nil
+			return &foreignToken{scheme: s, alias: s.alias(locator), token: token, secret: secret}, nil
 		}
 	}
 	return nil, nil
@@ -223,34 +234,31 @@ func (m *Manager) split(s *Scheme, token string) (locator, secret string, err er
 	switch {
 	case err != nil:
 		return "", "", unavailable("scheme", errors.New("the Split of "+s.Name+" panicked")) // with what, may have the token in it
-	case !ok:
+	case !ok || locator == "" || secret == "":
 		return "", "", nil
-	case !s.isLocator(locator) || secret == "" || !s.madeOf(token, locator, secret):
+	case !s.isLocator(locator) || !madeOf(rest, locator, secret) && !madeOf(rest, secret, locator):
 		return "", "", unavailable("scheme", fmt.Errorf("the Split of %s gave a locator and a secret that do not make up the token", s.Name))
 	}
 	return locator, secret, nil
 }
 
-// madeOf reports whether every letter and digit of token is of its Prefix, the
-// locator or the secret, as they are: else two spellings, such as "042|t" and
-// "42|t", might be one key's, and nobody could tell which was imported.
-func (s *Scheme) madeOf(token, locator, secret string) bool {
-	rest := token[len(s.Prefix):]
-	for _, part := range []string{secret, locator} {
-		if !strings.Contains(rest, part) {
-			return false
-		}
-		rest = strings.Replace(rest, part, "|", 1)
-	}
-	return !strings.ContainsAny(rest, base62)
+// madeOf reports whether s is one part, the other, and between them neither
+// letter nor digit: else two spellings, such as "042|t" and "42|t", might be one
+// key's, and nobody could tell which was imported.
+func madeOf(s, one, other string) bool {
+	return len(s) >= len(one)+len(other) && strings.HasPrefix(s, one) && strings.HasSuffix(s, other) &&
+		!strings.ContainsAny(s[len(one):len(s)-len(other)], base62)
 }
 
 // alias is the other name of the key whose token has this locator.
 func (s *Scheme) alias(locator string) string { return "~" + s.Name + ":" + locator }
 
-// opaqueLocator is 128 bits of a SHA-256 digest: enough to find a key by, and
-// of a token that holds as many bits nothing that helps to find the token.
-func opaqueLocator(sum []byte) string { return hex.EncodeToString(sum[:16]) }
+// opaqueLocator is 128 bits of the SHA-256 of a SHA-256 digest: enough to find a
+// key by, and no part of the digest, as an alias is a field of Key.
+func opaqueLocator(sum []byte) string {
+	again := sha256.Sum256(sum)
+	return hex.EncodeToString(again[:16])
+}
 
 // plainByte is a byte of any token and of every locator.
 func plainByte(c byte) bool { return digits[c] != notBase62 || c == '_' || c == '-' }
@@ -304,7 +312,7 @@ func (s *Scheme) schemeDigest(d Digest) (_ Digest, wrong string) {
 }
 
 // proveForeign reports whether the token is of a foreign digest.
-func (m *Manager) proveForeign(v *vitals, s *secretVitals, f *foreign) (bool, error) {
+func (m *Manager) proveForeign(v *vitals, s *secretVitals, f *foreignToken) (bool, error) {
 	d, err := parseForeign(s.sum)
 	if err != nil {
 		return false, unavailable("digest", err)
@@ -325,12 +333,16 @@ func (m *Manager) proveForeign(v *vitals, s *secretVitals, f *foreign) (bool, er
 			return false, unavailable("digest", fmt.Errorf("it is of a slow hash, and the Scheme %s is not Slow", f.scheme.Name))
 		}
 		id := keyID(v.pub)
-		if !m.slow.enter(id) {
+		if !m.slow.enter(id, d.lanes()) {
 			return false, errSlowGate
 		}
 		defer m.slow.leave(id)
 	}
-	return d.matches([]byte(hashed), key), nil
+	ok, err := d.matches([]byte(hashed), key)
+	if err != nil {
+		return false, unavailable("digest", err)
+	}
+	return ok, nil
 }
 
 var errSlowGate = &UnavailableError{

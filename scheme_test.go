@@ -188,7 +188,7 @@ func TestSchemeShapes(t *testing.T) {
 		alias       string
 		wrong       []string // of the shape's neighbourhood; the first is of the shape
 	}{
-		{"opaque", "fm_" + secret32, "~fm:" + hex.EncodeToString([]byte(sha256Of("fm_" + secret32)))[:32], []string{"fm_" + secret32[1:] + "x", "fm_" + secret32 + "x", "fm-" + secret32, "fm_" + secret32[1:] + "."}},
+		{"opaque", "fm_" + secret32, "~fm:" + hexOf(sha256Of(sha256Of("fm_" + secret32)))[:32], []string{"fm_" + secret32[1:] + "x", "fm_" + secret32 + "x", "fm-" + secret32, "fm_" + secret32[1:] + "."}},
 		{"sanctum", "42|" + secret40, "~sanctum:42", []string{"43|" + secret40, "042|" + secret40, "+42|" + secret40, "|" + secret40 + "xx", "4 2|" + secret40, "42||" + secret40[1:]}},
 		{"drf", "abcDEF12." + secret32, "~drf:abcDEF12", []string{"abcDEF13." + secret32, "ABCdef12." + secret32, "abcDEF12" + secret32 + "x", "." + secret32 + "abcDEF12"}},
 		{"keyid:secret", "k-7:s/cret+with=bytes", "~basic:7", []string{"k-8:s/cret+with=bytes", "k-:s/cret+with=bytes7", "k-7:s,cret+with=bytes"}},
@@ -293,9 +293,9 @@ func TestSharesFormat(t *testing.T) {
 	format := apikey.Format{Prefix: "rk_live_", IDLen: 7, SecretLen: 19}
 	shares := apikey.Scheme{Name: "old", Prefix: "rk_live_", MinLen: 40, SharesFormat: true}
 	store := &countingStore{Store: memstore.New()}
-	m := newManagerOn(t, store, &apikey.Config{Formats: []apikey.Format{format}, Schemes: []apikey.Scheme{shares}})
+	m := newManagerOn(t, store, &apikey.Config{Formats: []apikey.Format{{Prefix: "rg_live_"}, format}, Schemes: []apikey.Scheme{shares}})
 	ring := m.Keyring("acct_42", apikey.Operator("test"))
-	issued := must[*apikey.Issued](t)(ring.Create(t.Context(), apikey.KeyParams{Name: "native"}))
+	issued := must[*apikey.Issued](t)(ring.Create(t.Context(), apikey.KeyParams{Name: "native", Prefix: "rk_live_"}))
 	native := issued.Token.Reveal()
 	foreign := "rk_live_" + strings.Repeat("0123456789abcdef", 2)
 	key := must[*apikey.Key](t)(ring.Import(t.Context(), apikey.ImportParams{KeyParams: apikey.KeyParams{Name: "old"}, Token: foreign}))
@@ -311,6 +311,10 @@ func TestSharesFormat(t *testing.T) {
 	}
 	if n := store.gets.Load() - before; n != 1 {
 		t.Errorf("mistyped: %d store calls, want 1", n)
+	}
+	rotated, err := ring.Rotate(t.Context(), key.ID, apikey.RotateParams{}) // the shape goes on
+	if err != nil || !strings.HasPrefix(rotated.Token.Reveal(), "rk_live_") || len(rotated.Token.Reveal()) != 40 {
+		t.Errorf("rotated: %v, %v", rotated, err)
 	}
 	for _, p := range []apikey.ImportParams{{Token: native, Scheme: "old"}} {
 		p.Name = "by chance"
@@ -334,7 +338,7 @@ func TestSchemeConfig(t *testing.T) {
 		{"bad name", []apikey.Scheme{edit(opaqueScheme, func(s *apikey.Scheme) { s.Name = "a:b" })}, []string{"Schemes[0].Name"}},
 		{"name twice", []apikey.Scheme{opaqueScheme, edit(drfScheme, func(s *apikey.Scheme) { s.Name = "fm" })}, []string{"Schemes[1].Name"}},
 		{"opaque without a prefix", []apikey.Scheme{edit(opaqueScheme, func(s *apikey.Scheme) { s.Prefix = "" })}, nil},
-		{"opaque without a prefix, as long as native ones", []apikey.Scheme{edit(opaqueScheme, func(s *apikey.Scheme) { s.Prefix, s.MaxLen = "", 60 })}, []string{"Schemes[0]"}},
+		{"opaque without a prefix, as long as native ones", []apikey.Scheme{edit(opaqueScheme, func(s *apikey.Scheme) { s.Prefix, s.MinLen = "", 53 })}, []string{"Schemes[0]"}},
 		{"prefix of other bytes", []apikey.Scheme{edit(opaqueScheme, func(s *apikey.Scheme) { s.Prefix = "fm." })}, []string{"Schemes[0].Prefix"}},
 		{"long prefix", []apikey.Scheme{edit(opaqueScheme, func(s *apikey.Scheme) { s.Prefix, s.MinLen = long, 99 })}, []string{"Schemes[0].Prefix"}},
 		{"no length", []apikey.Scheme{edit(opaqueScheme, func(s *apikey.Scheme) { s.MinLen = 0 })}, []string{"Schemes[0].MinLen"}},
@@ -346,13 +350,15 @@ func TestSchemeConfig(t *testing.T) {
 		{"number of nothing", []apikey.Scheme{edit(opaqueScheme, func(s *apikey.Scheme) { s.Number = true })}, []string{"Schemes[0].Number"}},
 		{"a space in tokens", []apikey.Scheme{edit(drfScheme, func(s *apikey.Scheme) { s.Bytes = " " })}, []string{"Schemes[0].Bytes"}},
 		{"hashes the secret of an opaque one", []apikey.Scheme{edit(opaqueScheme, func(s *apikey.Scheme) { s.HashesSecret = true })}, []string{"Schemes[0].HashesSecret"}},
+		{"slow hashes of opaque tokens", []apikey.Scheme{edit(opaqueScheme, func(s *apikey.Scheme) { s.Slow = true })}, []string{"Schemes[0].Slow"}},
 		{"bits below 0", []apikey.Scheme{edit(opaqueScheme, func(s *apikey.Scheme) { s.SecretBits = -1 })}, []string{"Schemes[0].SecretBits"}},
 		{"environment of none", []apikey.Scheme{edit(opaqueScheme, func(s *apikey.Scheme) { s.Environment = "staging" })}, []string{"Schemes[0].Environment"}},
 		{"shape of a format", []apikey.Scheme{{Name: "a", Prefix: "rg_live_", MinLen: 53}}, []string{"Schemes[0]"}},
-		{"shape of a format, wider", []apikey.Scheme{{Name: "a", Prefix: "rg_", MinLen: 50, MaxLen: 60}}, []string{"Schemes[0]"}},
+		{"shape of a format, wider", []apikey.Scheme{{Name: "a", Prefix: "rg_", MinLen: 51, MaxLen: 60}}, []string{"Schemes[0]"}},
 		{"prefix of a format, other length", []apikey.Scheme{{Name: "a", Prefix: "rg_live_", MinLen: 54}}, nil},
 		{"shape of a format with a separator", []apikey.Scheme{{Name: "a", Prefix: "rg_", Separator: '.', MinLen: 50, MaxLen: 60}}, nil},
 		{"shares no format", []apikey.Scheme{edit(opaqueScheme, func(s *apikey.Scheme) { s.SharesFormat = true })}, []string{"Schemes[0].SharesFormat"}},
+		{"shares a format of another environment", []apikey.Scheme{{Name: "a", Prefix: "test_", MinLen: 50, SharesFormat: true}}, []string{"Schemes[0].SharesFormat"}},
 		{"shares a format and more", []apikey.Scheme{{Name: "a", Prefix: "rg_live_", MinLen: 52, MaxLen: 53, SharesFormat: true}}, []string{"Schemes[0]", "Schemes[0].SharesFormat"}},
 		{"the same shape twice", []apikey.Scheme{opaqueScheme, edit(opaqueScheme, func(s *apikey.Scheme) { s.Name = "fm2" })}, []string{"Schemes[1]"}},
 		{"one in the other", []apikey.Scheme{opaqueScheme, {Name: "b", Prefix: "fm_live_", MinLen: 30, MaxLen: 40}}, []string{"Schemes[1]"}},
@@ -360,7 +366,7 @@ func TestSchemeConfig(t *testing.T) {
 		{"a separator that an opaque one may have", []apikey.Scheme{edit(opaqueScheme, func(s *apikey.Scheme) { s.Bytes = "|" }), edit(sanctumScheme, func(s *apikey.Scheme) { s.MinLen = 30 })}, []string{"Schemes[1]"}},
 		{"a function beside a separator", []apikey.Scheme{caseScheme, {Name: "b", Separator: '.', MinLen: 20, MaxLen: 30}}, []string{"Schemes[1]"}},
 	} {
-		cfg := &apikey.Config{Formats: []apikey.Format{{Prefix: "rg_live_"}}, Schemes: tt.schemes}
+		cfg := &apikey.Config{Formats: []apikey.Format{{Prefix: "rg_live_"}, {Prefix: "test_", Environment: "test"}}, Schemes: tt.schemes}
 		m, err := apikey.New(memstore.New(), cfg)
 		var got []string
 		if invalid, ok := errors.AsType[*apikey.InvalidError](err); ok {

@@ -9,7 +9,8 @@ import (
 
 // throttle counts bad tokens by peer, in a table of a fixed size: however many
 // addresses come, it takes 512 KiB. Addresses that share a cell share its
-// count, which costs nobody with a good token anything.
+// count, which costs nobody with a good token anything, but for one of a slow
+// Scheme: who sends from very many networks can have those refused.
 //
 // A cell is the generic cell rate algorithm (ITU-T I.371, 4.5): the time at
 // which its bucket is full again, in µs since 1970, and in the lowest bit
@@ -41,8 +42,8 @@ func (t *throttle) fail(peer netip.Addr, now time.Time) (wait time.Duration, fir
 	c, us := t.cell(peer), now.UnixMicro()
 	for {
 		old := c.Load()
-		full, told := old>>1, old&1
-		if full < us || full > us+t.interval*t.burst { // full, or the clock went back
+		full, told := min(old>>1, us+t.interval*t.burst), old&1 // less where the clock went back: empty, and no emptier
+		if full < us {
 			full, told = us, 0
 		}
 		over := full - us - t.interval*(t.burst-1)
@@ -65,9 +66,8 @@ func (t *throttle) over(peer netip.Addr, now time.Time) (wait time.Duration, fir
 	c, us := t.cell(peer), now.UnixMicro()
 	for {
 		old := c.Load()
-		full := old >> 1
-		over := full - us - t.interval*(t.burst-1)
-		if over <= 0 || full > us+t.interval*t.burst { // enough is left, or the clock went back
+		over := min(old>>1, us+t.interval*t.burst) - us - t.interval*(t.burst-1)
+		if over <= 0 {
 			return 0, false
 		}
 		if old&1 == 1 || c.CompareAndSwap(old, old|1) {

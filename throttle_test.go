@@ -85,6 +85,8 @@ func TestThrottle(t *testing.T) {
 	ask(peer, unknown, apikey.ReasonInvalid, 0)
 	ask(peer, unknown, apikey.ReasonThrottled, 20*time.Second)
 	w.clock.add(-time.Hour) // a clock that goes back holds nobody for an hour
+	ask(peer, unknown, apikey.ReasonThrottled, 20*time.Second)
+	w.clock.add(20 * time.Second)
 	ask(peer, unknown, apikey.ReasonInvalid, 0)
 }
 

@@ -159,14 +159,15 @@ next:
 	}
 }
 
-// mayRehash reports whether a fast digest may take the place of s: not of a slow
-// one whose token may be guessed, unless a pepper keeps the guesser out.
-func (m *Manager) mayRehash(s *secretVitals, f *foreign) bool {
+// mayRehash reports whether a digest of ours may take the place of s: not a bare
+// SHA-256 of a token that may be guessed, where a slow hash or a key is what
+// keeps the guesser out.
+func (m *Manager) mayRehash(s *secretVitals, f *foreignToken) bool {
 	if s.kind <= kindHMAC || f.scheme.SecretBits >= enoughBits || m.hasher.newest != 0 {
 		return true
 	}
-	fd, err := parseForeign(s.sum)
-	return err == nil && !fd.slow()
+	d, err := parseForeign(s.sum)
+	return err == nil && !d.guarded()
 }
 
 // rehash has the digest of a token that was just used replaced by one of the
