@@ -29,7 +29,7 @@ type input struct {
 
 // TestBadInputs holds to the table of bad inputs, over both protocols.
 func TestBadInputs(t *testing.T) {
-	for _, r := range slices.Concat(requestRows, tokenRows, keyRows, routeRows, throttleRows, failureRows) {
+	for _, r := range slices.Concat(requestRows, tokenRows, keyRows, routeRows, throttleRows, schemeRows, failureRows) {
 		t.Run(r.name, func(t *testing.T) {
 			for _, in := range r.inputs {
 				t.Run(in.name, func(t *testing.T) {
