@@ -10,9 +10,9 @@ import (
 	"github.com/go-apikey/apikey"
 )
 
-// ErrBusy: the key is not known to the cache, and so many others that are not
-// either wait for the store that this one does not even wait. To clients it is
-// a 503.
+// ErrBusy is the error of a look-up that does not even wait: the cache does not
+// know the key, and too many others that it does not know wait for the store
+// already. To clients it is a 503.
 var ErrBusy = errors.New("apikey: keycache: too many look-ups of unknown keys wait for the store")
 
 var (

@@ -115,8 +115,10 @@ func interleave(r *rig, order []string, revoke func(*rig), names [2]string) {
 
 // settle lets every query read and answer, until none is left.
 func (r *rig) settle() {
-	for i := 0; i < r.store.count(); i++ {
+	i := 0
+	for i < r.store.count() {
 		r.finish(i)
+		i++
 	}
 }
 
@@ -162,7 +164,7 @@ func TestLaterReadStays(t *testing.T) {
 		newer := r.get(r.Context(), keyAlias)
 		close(r.store.step(0).read)
 		r.want(newer, "waits") // and the older one has read
-		r.revoke(r.store) // nobody tells the cache
+		r.revoke(r.store)      // nobody tells the cache
 		r.finish(1)
 		r.finish(0)
 		r.want(older, "live")

@@ -69,9 +69,9 @@ func (b *barrier) step(i int) *step {
 type rig struct {
 	*testing.T
 	*Store
-	store       *barrier
-	mono, wall  time.Duration // beside the clock of the bubble
-	versions    map[string]int64
+	store      *barrier
+	mono, wall time.Duration // beside the clock of the bubble
+	versions   map[string]int64
 }
 
 func inBubble(t *testing.T, cfg *Config, f func(r *rig)) {
