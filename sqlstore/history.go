@@ -1,0 +1,64 @@
+package sqlstore
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+
+	"github.com/go-apikey/apikey"
+)
+
+// History is as [apikey.Historian] says: in the order in which the changes
+// were written, of one key also that in which they were committed. They are
+// there until Prune finds them older than Config.KeepHistory.
+func (s *Store) History(ctx context.Context, q apikey.HistoryQuery) (apikey.HistoryPage, error) {
+	before, err := q.Position()
+	if err != nil {
+		return apikey.HistoryPage{}, err
+	}
+	if q.After == "" {
+		before = math.MaxInt64
+	}
+	limit := max(q.Limit, 1)
+	a := args{"before": before, "owner": q.Owner, "id": q.KeyID, "number": int64(limit) + 1}
+	st := s.sql.historyOwner
+	switch {
+	case q.AllOwners && q.KeyID != "":
+		st = s.sql.historyKey
+	case q.AllOwners:
+		st = s.sql.historyAll
+	case q.KeyID != "":
+		st = s.sql.historyOwnerKey
+	}
+	var page apikey.HistoryPage
+	err = s.read(ctx, func(x *session) error {
+		page = apikey.HistoryPage{}
+		if !q.AllOwners && q.Owner == "" || !q.AllOwners && !storable(q.Owner, 255) || !storable(q.KeyID, 32) {
+			return nil
+		}
+		rows, err := x.rows(ctx, st, a)
+		if err != nil {
+			return err
+		}
+		last := int64(0)
+		return eachRow(rows, func(scan func(...any) error) error {
+			var n int64
+			var entry []byte
+			if err := scan(&n, &entry); err != nil {
+				return err
+			}
+			if len(page.Changes) == limit {
+				page.Next = q.CursorAt(last)
+				return nil
+			}
+			last = n
+			var c apikey.Change
+			if err := json.Unmarshal(entry, &c); err != nil {
+				return err
+			}
+			page.Changes = append(page.Changes, c)
+			return nil
+		})
+	})
+	return page, err
+}

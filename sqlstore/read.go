@@ -1,0 +1,261 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-apikey/apikey"
+)
+
+// Get is as [apikey.Store] says.
+func (s *Store) Get(ctx context.Context, ref string) (*apikey.Record, error) {
+	var b []byte
+	err := s.read(ctx, func(x *session) (err error) {
+		b, err = x.get(ctx, ref)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	rec, err := apikey.ParseRecord(b)
+	if err != nil {
+		return nil, fmt.Errorf("apikey: sqlstore: %w", err)
+	}
+	return rec, nil
+}
+
+func (x *session) get(ctx context.Context, ref string) (b []byte, err error) {
+	if ref == "" || !storable(ref, 512) {
+		return nil, apikey.ErrNotFound
+	}
+	err = sql.ErrNoRows
+	if isID(ref) {
+		err = x.row(ctx, x.store.sql.getByID, args{"id": ref}).Scan(&b)
+	}
+	if errors.Is(err, sql.ErrNoRows) {
+		err = x.row(ctx, x.store.sql.getByAlias, args{"id": ref}).Scan(&b)
+	}
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, apikey.ErrNotFound
+	}
+	return b, err
+}
+
+// maxScan is how many keys a List with filters looks at in one call.
+const maxScan = 10_000
+
+// position is a place in the order of lists.
+type position struct {
+	created int64
+	id      string
+}
+
+// List is as [apikey.Store] says. With filters one call looks at 10,000 keys at
+// most, by an index; the database filters, and Query.Match has the last word.
+func (s *Store) List(ctx context.Context, q apikey.Query) (apikey.Page, error) {
+	created, id, err := q.Position()
+	if err != nil {
+		return apikey.Page{}, err
+	}
+	at := position{micro(created), id}
+	if q.After == "" {
+		at.created = math.MaxInt64
+	}
+	q.Limit = max(q.Limit, 1)
+	var page apikey.Page
+	err = s.read(ctx, func(x *session) (err error) {
+		page, err = x.list(ctx, &q, at)
+		return err
+	})
+	return page, err
+}
+
+func (x *session) list(ctx context.Context, q *apikey.Query, at position) (apikey.Page, error) {
+	st := x.store.sql
+	a := args{"created": at.created, "id": at.id, "owner": q.Owner, "number": int64(q.Limit) + 1}
+	switch {
+	case !q.AllOwners && (q.Owner == "" || !storable(q.Owner, 255)):
+		return apikey.Page{}, nil
+	case q.IDs != nil:
+		ids := slices.DeleteFunc(slices.Clone(q.IDs), func(id string) bool { return !isID(id) })
+		if len(ids) == 0 {
+			return apikey.Page{}, nil
+		}
+		a["ids"], a["number"] = list(ids), int64(len(ids))
+		return x.page(ctx, st.listIDs, a, q, nil)
+	case filtered(q):
+		return x.find(ctx, q, a)
+	case q.AllOwners:
+		return x.page(ctx, st.listAll, a, q, nil)
+	}
+	return x.page(ctx, st.listOwner, a, q, nil)
+}
+
+func filtered(q *apikey.Query) bool {
+	return q.Text != "" || q.Environment != "" || q.States != nil ||
+		!q.UnusedSince.IsZero() || !q.RotatedBefore.IsZero() || !q.ExpiresBefore.IsZero()
+}
+
+// find is list with filters. It first finds where the part of the list ends
+// that it looks at: keys that are made or deleted meanwhile do not move that.
+func (x *session) find(ctx context.Context, q *apikey.Query, a args) (apikey.Page, error) {
+	ends, st := x.store.sql.endOwner, x.store.sql.findOwner
+	if q.AllOwners {
+		ends, st = x.store.sql.endAll, x.store.sql.findAll
+	}
+	if !storable(q.Environment, 255) {
+		return apikey.Page{}, nil
+	}
+	end := &position{created: math.MinInt64}
+	err := x.row(ctx, ends, args{"created": a["created"], "id": a["id"], "owner": a["owner"], "number": int64(maxScan - 1)}).Scan(&end.created, &end.id)
+	last := errors.Is(err, sql.ErrNoRows)
+	if err != nil && !last {
+		return apikey.Page{}, err
+	}
+	addFilters(a, q)
+	a["end_created"], a["end_id"] = end.created, end.id
+	if last {
+		end = nil
+	}
+	return x.page(ctx, st, a, q, end)
+}
+
+// addFilters adds the arguments of the filters, which let through at least what
+// Query.Match does.
+func addFilters(a args, q *apikey.Query) {
+	a["environment"], a["at"], a["search"] = q.Environment, q.At.UnixMicro(), []byte(between)
+	if q.Text != "" {
+		a["search"] = []byte(apikey.Fold(q.Text))
+	}
+	a["unused"], a["rotated"], a["expires_from"], a["expires_to"] = int64(math.MaxInt64), int64(math.MaxInt64), int64(0), int64(math.MaxInt64)
+	if !q.UnusedSince.IsZero() {
+		a["unused"] = q.UnusedSince.UnixMicro()
+	}
+	if !q.RotatedBefore.IsZero() {
+		a["rotated"] = q.RotatedBefore.UnixMicro()
+	}
+	if !q.ExpiresBefore.IsZero() {
+		a["expires_from"], a["expires_to"] = int64(1), q.ExpiresBefore.UnixMicro()
+	}
+	states := int64(0)
+	for i, state := range []apikey.State{
+		apikey.StateRevoked, apikey.StateHeld, apikey.StateDisabled, apikey.StateExpired, apikey.StateScheduled, apikey.StateActive,
+	} {
+		if q.States == nil || slices.Contains(q.States, state) {
+			states |= 1 << i
+		}
+	}
+	a["states"] = states
+}
+
+// page runs a query of keys. The list goes on after end, unless that is nil or
+// the page is full before.
+func (x *session) page(ctx context.Context, st *statement, a args, q *apikey.Query, end *position) (apikey.Page, error) {
+	rows, err := x.rows(ctx, st, a)
+	if err != nil {
+		return apikey.Page{}, err
+	}
+	var keys []*apikey.Key
+	err = eachRow(rows, func(scan func(...any) error) error {
+		k, err := scanKey(scan)
+		keys = append(keys, k)
+		return err
+	})
+	if err != nil {
+		return apikey.Page{}, err
+	}
+	if err := x.addLastUse(ctx, keys); err != nil {
+		return apikey.Page{}, err
+	}
+	var page apikey.Page
+	for i, k := range keys {
+		if len(page.Keys) == q.Limit {
+			page.Next = q.CursorAt(keys[i-1].CreatedAt, keys[i-1].ID)
+			return page, nil
+		}
+		if q.Match(k) {
+			page.Keys = append(page.Keys, k)
+		}
+	}
+	switch full := q.IDs == nil && len(keys) > q.Limit; {
+	case full: // Match left out some of them
+		page.Next = q.CursorAt(keys[len(keys)-1].CreatedAt, keys[len(keys)-1].ID)
+	case end != nil:
+		page.Next = q.CursorAt(time.UnixMicro(end.created), end.id)
+	}
+	return page, nil
+}
+
+func scanKey(scan func(...any) error) (*apikey.Key, error) {
+	var b []byte
+	var usage apikey.Usage
+	var refusedAt int64
+	var peer, reason string
+	if err := scan(&b, &usage.Requests, &usage.Limited, &usage.Denied, &refusedAt, &peer, &reason); err != nil {
+		return nil, err
+	}
+	rec, err := apikey.ParseRecord(b)
+	if err != nil {
+		return nil, err
+	}
+	k := rec.Key()
+	k.Usage = usage
+	if refusedAt != 0 {
+		addr, _ := netip.ParseAddr(peer) // "": not known
+		k.Usage.LastRefusal = apikey.Refusal{At: fromMicro(refusedAt), Peer: addr, Reason: apikey.Reason(reason)}
+	}
+	return k, nil
+}
+
+// addLastUse fills in when each secret of keys was last used.
+func (x *session) addLastUse(ctx context.Context, keys []*apikey.Key) error {
+	byID, ids := make(map[string]*apikey.Key, len(keys)), make([]string, 0, len(keys))
+	for _, k := range keys {
+		byID[k.ID] = k
+		ids = append(ids, k.ID)
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	rows, err := x.rows(ctx, x.store.sql.lastUse, args{"ids": list(ids)})
+	if err != nil {
+		return err
+	}
+	return eachRow(rows, func(scan func(...any) error) error {
+		var id string
+		var secret, used int64
+		if err := scan(&id, &secret, &used); err != nil {
+			return err
+		}
+		k := byID[id]
+		if k == nil {
+			return nil
+		}
+		if k.Usage.LastUsed == nil {
+			k.Usage.LastUsed = make(map[uint32]time.Time)
+		}
+		at := fromMicro(used)
+		k.Usage.LastUsed[uint32(secret)] = at
+		if at.After(k.Usage.LastUsedAt) {
+			k.Usage.LastUsedAt = at
+		}
+		return nil
+	})
+}
+
+// list is a JSON list of IDs, which are base62.
+func list(ids []string) string { return `["` + strings.Join(ids, `","`) + `"]` }
+
+// rowsOf is a JSON list of rows of a statement.
+func rowsOf[T any](rows []T) (string, error) {
+	b, err := json.Marshal(rows)
+	return string(b), err
+}

@@ -1,0 +1,307 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"math/rand/v2"
+	"time"
+)
+
+// runner is what runs statements: a pool, a connection or a transaction.
+type runner interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+// session is a runner of one call.
+type session struct {
+	store *Store
+	on    runner
+}
+
+func (x *session) rows(ctx context.Context, st *statement, a args) (*sql.Rows, error) {
+	if p := x.stmt(ctx, st); p != nil {
+		return p.QueryContext(ctx, st.bind(a)...)
+	}
+	return x.on.QueryContext(ctx, st.text, st.bind(a)...)
+}
+
+func (x *session) row(ctx context.Context, st *statement, a args) *sql.Row {
+	if p := x.stmt(ctx, st); p != nil {
+		return p.QueryRowContext(ctx, st.bind(a)...)
+	}
+	return x.on.QueryRowContext(ctx, st.text, st.bind(a)...)
+}
+
+// exec returns how many rows the statement changed.
+func (x *session) exec(ctx context.Context, st *statement, a args) (int64, error) {
+	var result sql.Result
+	var err error
+	if p := x.stmt(ctx, st); p != nil {
+		result, err = p.ExecContext(ctx, st.bind(a)...)
+	} else {
+		result, err = x.on.ExecContext(ctx, st.text, st.bind(a)...)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// stmt is the prepared form of st for x; nil: it runs as text. pgx prepares
+// by itself, in the way that the host has set; the others would parse each time.
+func (x *session) stmt(ctx context.Context, st *statement) *sql.Stmt {
+	s := x.store
+	if s.dialect == PostgreSQL {
+		return nil
+	}
+	s.mu.Lock()
+	p := s.prepared[st]
+	s.mu.Unlock()
+	switch on := x.on.(type) {
+	case *sql.Tx:
+		if p != nil { // else there may be no second connection to prepare it on
+			return on.StmtContext(ctx, p)
+		}
+	case *sql.DB:
+		if p == nil {
+			p = s.prepare(ctx, st)
+		}
+		return p
+	}
+	return nil
+}
+
+// prepare prepares st on the pool. Where that fails it returns nil, and running
+// the text says why.
+func (s *Store) prepare(ctx context.Context, st *statement) *sql.Stmt {
+	p, err := s.db.PrepareContext(ctx, st.text)
+	if err != nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if first := s.prepared[st]; first != nil {
+		_ = p.Close() // another call was faster
+		return first
+	}
+	s.prepared[st] = p
+	return p
+}
+
+// tries is how often a transaction is begun anew: one that the database ended
+// for another's sake, one whose connection broke.
+const (
+	tries     = 30
+	triesLost = 3
+)
+
+// read calls f, which only reads and may be called again.
+func (s *Store) read(ctx context.Context, f func(x *session) error) error {
+	if err := ctx.Err(); err != nil {
+		return failed(ctx, err)
+	}
+	var on runner = s.db
+	tx := txFrom(ctx)
+	if tx != nil {
+		on = tx
+	}
+	for n := 1; ; n++ {
+		err := s.ready(ctx, on)
+		if err == nil {
+			err = f(&session{s, on})
+		}
+		switch {
+		case err == nil || meaning(err):
+			return err
+		case tx != nil || !s.retry(ctx, err, n):
+			return failed(ctx, err)
+		}
+	}
+}
+
+// retry reports whether a call that failed n times, without having changed
+// anything, is to be tried again, and waits for a moment before it says so.
+func (s *Store) retry(ctx context.Context, err error, n int) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	if !(s.dialect.again(err) && n < tries) && !(lostConnection(err) && n < triesLost) {
+		return false
+	}
+	return pause(ctx, n)
+}
+
+// retryBusy is retry of what waits for another process to have written, on
+// SQLite: for 10 seconds or so beside the busy_timeout that the host has set.
+func (s *Store) retryBusy(ctx context.Context, err error, n int) bool {
+	return sqliteBusy(err) && n < 400 && ctx.Err() == nil && pause(ctx, n)
+}
+
+// pause waits for a moment, a longer one for a greater n, unless ctx ends.
+func pause(ctx context.Context, n int) bool {
+	longest := min(time.Duration(n)*2*time.Millisecond, 50*time.Millisecond)
+	timer := time.NewTimer(rand.N(longest)) //nolint:gosec // so that those who collided do not again; nobody gains by guessing it
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// write calls f in a transaction, one after another until one is not ended by
+// the database for another's sake. When it returns an error, other than one of
+// the outcome of the commit, nothing was written.
+func (s *Store) write(ctx context.Context, f func(x *session) error) error {
+	if err := ctx.Err(); err != nil {
+		return notApplied(ctx, err)
+	}
+	if tx := txFrom(ctx); tx != nil {
+		return s.writeInside(ctx, tx, f)
+	}
+	if err := s.ready(ctx, s.db); err != nil {
+		return notApplied(ctx, err)
+	}
+	if s.dialect == SQLite { // one at a time, and whoever waits listens to ctx
+		select {
+		case s.writing <- struct{}{}:
+			defer func() { <-s.writing }()
+		case <-ctx.Done():
+			return notApplied(ctx, ctx.Err())
+		}
+	}
+	for n := 1; ; n++ {
+		known, err := s.try(ctx, f)
+		switch {
+		case err == nil || known && meaning(err):
+			return err
+		case !known:
+			return failed(ctx, err)
+		case !s.retry(ctx, err, n):
+			return notApplied(ctx, err)
+		}
+	}
+}
+
+// try calls f in one transaction. It reports whether it is known what came of
+// it: with an error, that nothing was written.
+func (s *Store) try(ctx context.Context, f func(x *session) error) (known bool, err error) {
+	if s.dialect == SQLite {
+		return s.tryImmediate(ctx, f)
+	}
+	// What a driver does with the context of a transaction when it commits differs.
+	// This one ends with ctx until then, and not with it afterwards.
+	during, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	stop := context.AfterFunc(ctx, cancel)
+	defer stop()
+	tx, err := s.db.BeginTx(during, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	if err != nil {
+		return true, err
+	}
+	if err := f(&session{s, tx}); err != nil {
+		_ = await(ctx, 0, tx.Rollback) // the server does it too, if it does not hear of it
+		return true, err
+	}
+	if !stop() {
+		_ = await(ctx, 0, tx.Rollback)
+		return true, ctx.Err()
+	}
+	err = await(ctx, commitGrace, tx.Commit)
+	return err == nil || errors.Is(err, sql.ErrTxDone) || s.dialect.rolledBack(err), err
+}
+
+// commitGrace is how long after the end of ctx the answer to a commit is waited
+// for: nearly always it comes, and then it is known.
+const commitGrace = time.Second
+
+// await calls f, which takes no ctx, and returns when it has returned or ctx
+// has ended so long ago.
+func await(ctx context.Context, grace time.Duration, f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+		return ctx.Err()
+	}
+}
+
+// tryImmediate is try on SQLite. A transaction that began by reading could not
+// go on to write while somebody else does, however long it is ready to wait: it
+// has to say at its beginning that it will. What begins transactions for
+// database/sql does so only if the host has set it to.
+func (s *Store) tryImmediate(ctx context.Context, f func(x *session) error) (known bool, err error) {
+	conn, err := s.db.Conn(ctx)
+	if err != nil {
+		return true, err
+	}
+	defer conn.Close()
+	_, err = conn.ExecContext(ctx, "BEGIN IMMEDIATE")
+	for n := 1; err != nil && s.retryBusy(ctx, err, n); n++ {
+		_, err = conn.ExecContext(ctx, "BEGIN IMMEDIATE")
+	}
+	if err != nil {
+		s.undo(ctx, conn) // it may have begun when ctx ended
+		return true, err
+	}
+	if err := f(&session{s, conn}); err != nil {
+		s.undo(ctx, conn)
+		return true, err
+	}
+	if err := ctx.Err(); err != nil {
+		s.undo(ctx, conn)
+		return true, err
+	}
+	_, err = conn.ExecContext(context.WithoutCancel(ctx), "COMMIT")
+	for n := 1; err != nil && s.retryBusy(ctx, err, n); n++ { // there is no WAL, and somebody reads
+		_, err = conn.ExecContext(context.WithoutCancel(ctx), "COMMIT")
+	}
+	if err != nil {
+		s.undo(ctx, conn)
+	}
+	return err == nil || sqliteBusy(err), err
+}
+
+// undo rolls back, or gives up the connection.
+func (s *Store) undo(ctx context.Context, conn *sql.Conn) {
+	if _, err := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); err != nil {
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+	}
+}
+
+// writeInside calls f inside the host's transaction. What f did before it failed
+// is undone, for the host may commit all the same.
+func (s *Store) writeInside(ctx context.Context, tx *sql.Tx, f func(x *session) error) error {
+	if err := s.ready(ctx, tx); err != nil {
+		return notApplied(ctx, err)
+	}
+	if _, err := tx.ExecContext(ctx, "SAVEPOINT apikey_sqlstore"); err != nil {
+		return notApplied(ctx, err)
+	}
+	end := "RELEASE SAVEPOINT apikey_sqlstore"
+	err := f(&session{s, tx})
+	if err != nil {
+		end = "ROLLBACK TO SAVEPOINT apikey_sqlstore"
+	}
+	if _, ended := tx.ExecContext(ctx, end); ended != nil && err == nil {
+		err = ended
+	}
+	if err != nil {
+		return notApplied(ctx, err)
+	}
+	return nil
+}

@@ -1,0 +1,146 @@
+package sqlstore
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// statement is the text of an SQL statement as it goes to the driver. The
+// texts that it is made from name tables as {keys} and parameters as $owner;
+// what is put in is the prefix of the tables, fixed by New, and placeholders.
+type statement struct {
+	text   string
+	params []string // the parameter that each argument is for
+}
+
+// args are a statement's arguments by the names of its parameters.
+type args map[string]any
+
+var (
+	tableName = regexp.MustCompile(`\{([a-z_]+)\}`)
+	paramName = regexp.MustCompile(`\$([a-z_]+)`)
+)
+
+// notNumbers are the types, on PostgreSQL, of the parameters that are no
+// bigint. A type said outright is the same under every driver and every way to
+// execute.
+var notNumbers = map[string]string{
+	"id": "text", "end_id": "text", "alias": "text", "owner": "text", "environment": "text", "node": "text", "entry": "text", "ids": "text",
+	"rows": "text", "change_owner": "text", "change_key": "text", "channel": "text", "snapshot": "text", "search": "bytea", "record": "bytea",
+}
+
+func newStatement(d Dialect, prefix, text string) *statement {
+	s := &statement{}
+	text = tableName.ReplaceAllString(strings.TrimSpace(text), prefix+"$1")
+	numbers := make(map[string]int)
+	s.text = paramName.ReplaceAllStringFunc(text, func(p string) string {
+		name := p[1:]
+		if d != PostgreSQL {
+			s.params = append(s.params, name)
+			return "?"
+		}
+		if numbers[name] == 0 {
+			s.params = append(s.params, name)
+			numbers[name] = len(s.params)
+		}
+		typ := notNumbers[name]
+		if typ == "" {
+			typ = "bigint"
+		}
+		return "$" + strconv.Itoa(numbers[name]) + "::" + typ
+	})
+	return s
+}
+
+// bind puts the arguments in the order of the placeholders.
+func (s *statement) bind(a args) []any {
+	bound := make([]any, len(s.params))
+	for i, name := range s.params {
+		v, ok := a[name]
+		if !ok {
+			panic(fmt.Sprintf("apikey: sqlstore: no argument $%s for %s", name, s.text)) // a mistake in this package
+		}
+		bound[i] = v
+	}
+	return bound
+}
+
+// statements are all that a Store sends, but for the migrations.
+type statements struct {
+	prefix string // of the tables
+
+	tables, versions *statement // of the schema
+
+	getByID, getByAlias *statement
+
+	listOwner, listAll, listIDs *statement // a page without filters
+	findOwner, findAll          *statement // a page with filters, down to an end
+	endOwner, endAll            *statement // of the keys that one call looks at
+	lastUse                     *statement
+
+	lockOwner, create, count, update, stored, remove *statement
+	takeNames, insertKey, insertHistory              *statement // where create and update are not one statement
+	removeAll                                        []*statement
+
+	lockNode, usable, addUsage, addHours, addSecrets, addMarks *statement
+	hours                                                      *statement
+	historyAll, historyOwner, historyKey, historyOwnerKey      *statement
+
+	feedNow, feedNext, feedPending, feedInFlight *statement
+
+	pruneHours, oldHistory, pruneHistory, oldNode, pruneMarks, pruneNode *statement
+}
+
+func newStatements(d Dialect, prefix string) *statements {
+	t := textsOf(d)
+	fragments := strings.NewReplacer("{ids}", t.ids, "{has_text}", t.hasText)
+	compile := func(text string) *statement {
+		if text == "" {
+			return nil
+		}
+		return newStatement(d, prefix, withTableNames(fragments.Replace(text)))
+	}
+	page := func(where, filter string) *statement { return compile(listSelect + where + filter + listOrder) }
+	s := &statements{
+		prefix: prefix,
+		tables: compile(t.tables), versions: compile(versionsText),
+		getByID: compile(getByIDText), getByAlias: compile(getByAliasText),
+		listOwner: page(ofOwner, ""), listAll: page(ofAll, ""), listIDs: page(ofAll, listed),
+		findOwner: page(ofOwner, filters), findAll: page(ofAll, filters),
+		endOwner: compile(endSelect + ofOwner + endOrder), endAll: compile(endSelect + ofAll + endOrder),
+		lastUse:   compile(lastUseText),
+		lockOwner: compile(t.lockOwner), create: compile(t.create), count: compile(countText), update: compile(t.update),
+		stored: compile(t.stored), remove: compile(removeText),
+		takeNames: compile(t.takeNames), insertKey: compile(t.insertKey), insertHistory: compile(t.insertHistory),
+		lockNode: compile(t.lockNode), usable: compile(t.usable), addUsage: compile(t.addUsage), addHours: compile(t.addHours),
+		addSecrets: compile(t.addSecrets), addMarks: compile(t.addMarks),
+		hours:      compile(hoursText),
+		historyAll: compile(historySelect + historyOrder), historyOwner: compile(historySelect + ofHistoryOwner + historyOrder),
+		historyKey:      compile(historySelect + ofHistoryKey + historyOrder),
+		historyOwnerKey: compile(historySelect + ofHistoryOwner + ofHistoryKey + historyOrder),
+		feedNow:         compile(t.feedNow), feedNext: compile(t.feedNext), feedPending: compile(t.feedPending), feedInFlight: compile(t.feedInFlight),
+		pruneHours: compile(t.pruneHours), oldHistory: compile(oldHistoryText), pruneHistory: compile(pruneHistoryText),
+		oldNode: compile(oldNodeText), pruneMarks: compile(t.pruneMarks), pruneNode: compile(pruneNodeText),
+	}
+	for _, text := range removeAllTexts {
+		s.removeAll = append(s.removeAll, compile(text))
+	}
+	return s
+}
+
+// withTableNames puts in the names of all tables as strings.
+func withTableNames(text string) string {
+	return strings.ReplaceAll(text, "{table_names}", "'{"+strings.Join(tableNames, "}', '{")+"}'")
+}
+
+func textsOf(d Dialect) *texts {
+	switch d {
+	case PostgreSQL:
+		return &postgresTexts
+	case MySQL:
+		return &mysqlTexts
+	}
+	return &sqliteTexts
+}

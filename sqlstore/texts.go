@@ -1,0 +1,91 @@
+package sqlstore
+
+// texts are the statements that differ between the dialects. Each has one file.
+type texts struct {
+	schema [][]string // the statements of each migration; from 1
+	tables string     // which of our tables there are
+
+	ids     string // the IDs in the JSON list $ids, as a subquery
+	hasText string // k.search has $search in it
+
+	lockOwner, create, update, stored   string
+	takeNames, insertKey, insertHistory string
+
+	lockNode, usable, addUsage, addHours, addSecrets, addMarks string
+
+	feedNow, feedNext, feedPending, feedInFlight string
+	pruneHours, pruneMarks                       string
+}
+
+// tableNames are the tables, without their prefix.
+var tableNames = []string{"schema", "names", "owners", "keys", "usage", "hours", "last_use", "nodes", "marks", "history"}
+
+const (
+	versionsText = `SELECT version, done FROM {schema} ORDER BY version`
+
+	getByIDText    = `SELECT record FROM {keys} WHERE id = $id`
+	getByAliasText = `SELECT record FROM {keys} WHERE alias = $id`
+
+	// The keys after a position, newest first. A comparison of rows says the
+	// same in one, but MySQL has no index for it.
+	listSelect = `
+SELECT k.record, COALESCE(u.requests, 0), COALESCE(u.limited, 0), COALESCE(u.denied, 0),
+	COALESCE(u.refused_at, 0), COALESCE(u.refused_peer, ''), COALESCE(u.refused_reason, '')
+FROM {keys} k LEFT JOIN {usage} u ON u.key_id = k.id
+WHERE k.created_at <= $created AND (k.created_at < $created OR k.id < $id)`
+	listOrder = `
+ORDER BY k.created_at DESC, k.id DESC LIMIT $number`
+	ofAll   = ``
+	ofOwner = `
+	AND k.owner = $owner`
+	listed = `
+	AND k.id IN {ids}`
+	// A filter that is not set lets everything through by its argument. States
+	// are bits, in the order in which they prevail.
+	filters = `
+	AND k.created_at >= $end_created AND (k.created_at > $end_created OR k.id >= $end_id)
+	AND ($environment = '' OR k.environment = $environment)
+	AND (CASE WHEN k.revoked_at <> 0 THEN 1 WHEN k.held_at <> 0 THEN 2 WHEN k.disabled_at <> 0 THEN 4
+		WHEN k.expires_at <> 0 AND k.expires_at <= $at THEN 8 WHEN k.not_before <> 0 AND k.not_before > $at THEN 16
+		ELSE 32 END & $states) <> 0
+	AND (CASE WHEN COALESCE(u.last_used, 0) <> 0 THEN u.last_used ELSE k.created_at END) <= $unused
+	AND k.rotated_at <= $rotated
+	AND k.expires_at >= $expires_from AND k.expires_at <= $expires_to
+	AND {has_text}`
+	endSelect = `
+SELECT k.created_at, k.id FROM {keys} k
+WHERE k.created_at <= $created AND (k.created_at < $created OR k.id < $id)`
+	endOrder = `
+ORDER BY k.created_at DESC, k.id DESC LIMIT 1 OFFSET $number`
+
+	// At most $most are counted.
+	countText = `
+SELECT COUNT(*) FROM (SELECT 1 FROM {keys}
+	WHERE owner = $owner AND id <> $id AND revoked_at = 0 AND (expires_at = 0 OR expires_at > $at) LIMIT $most) x`
+	lastUseText = `SELECT key_id, secret, last_used FROM {last_use} WHERE key_id IN {ids}`
+	removeText  = `DELETE FROM {keys} WHERE id = $id`
+
+	hoursText = `
+SELECT hour, requests, limited, denied FROM {hours} WHERE key_id = $id AND hour >= $from AND hour < $to ORDER BY hour`
+
+	historySelect = `
+SELECT n, entry FROM {history} WHERE n < $before`
+	ofHistoryOwner = ` AND owner = $owner`
+	ofHistoryKey   = ` AND key_id = $id`
+	historyOrder   = ` ORDER BY n DESC LIMIT $number`
+
+	// History is pruned from its beginning, so that its times need no index.
+	oldHistoryText   = `SELECT n, at FROM {history} ORDER BY n LIMIT $number`
+	pruneHistoryText = `DELETE FROM {history} WHERE n <= $n AND at < $at`
+	oldNodeText      = `SELECT node FROM {nodes} WHERE seen_at < $at LIMIT 1`
+	pruneNodeText    = `DELETE FROM {nodes} WHERE node = $node AND seen_at < $at`
+)
+
+// removeAllTexts remove what is beside a key, when its own row is removed: a
+// batch of usage holds that row until it is committed.
+var removeAllTexts = []string{
+	`DELETE FROM {usage} WHERE key_id = $id`,
+	`DELETE FROM {hours} WHERE key_id = $id`,
+	`DELETE FROM {last_use} WHERE key_id = $id`,
+	`DELETE FROM {marks} WHERE key_id = $id`,
+}

@@ -1,0 +1,141 @@
+package sqlstore
+
+var mysqlTexts = texts{
+	schema: [][]string{{
+		`CREATE TABLE {schema} (version INT PRIMARY KEY, done SMALLINT NOT NULL) ENGINE = InnoDB`,
+		`INSERT INTO {schema} (version, done) VALUES (1, 0)`,
+		`CREATE TABLE {names} (name VARBINARY(512) PRIMARY KEY, key_id VARBINARY(32) NOT NULL) ENGINE = InnoDB`,
+		`CREATE TABLE {owners} (owner VARBINARY(255) PRIMARY KEY, locks BIGINT NOT NULL) ENGINE = InnoDB`,
+		`CREATE TABLE {keys} (
+	id VARBINARY(32) PRIMARY KEY,
+	alias VARBINARY(512),
+	owner VARBINARY(255) NOT NULL,
+	created_at BIGINT NOT NULL,
+	version BIGINT NOT NULL,
+	environment VARBINARY(255) NOT NULL,
+	revoked_at BIGINT NOT NULL,
+	held_at BIGINT NOT NULL,
+	disabled_at BIGINT NOT NULL,
+	expires_at BIGINT NOT NULL,
+	not_before BIGINT NOT NULL,
+	rotated_at BIGINT NOT NULL,
+	search MEDIUMBLOB NOT NULL,
+	record MEDIUMBLOB NOT NULL,
+	UNIQUE KEY {keys}_alias (alias),
+	KEY {keys}_owner (owner, created_at, id),
+	KEY {keys}_created (created_at, id)
+) ENGINE = InnoDB`,
+		`CREATE TABLE {usage} (
+	key_id VARBINARY(32) PRIMARY KEY,
+	requests BIGINT NOT NULL,
+	limited BIGINT NOT NULL,
+	denied BIGINT NOT NULL,
+	last_used BIGINT NOT NULL,
+	refused_at BIGINT NOT NULL,
+	refused_peer VARBINARY(255) NOT NULL,
+	refused_reason VARBINARY(255) NOT NULL
+) ENGINE = InnoDB`,
+		`CREATE TABLE {hours} (
+	key_id VARBINARY(32) NOT NULL,
+	hour BIGINT NOT NULL,
+	requests BIGINT NOT NULL,
+	limited BIGINT NOT NULL,
+	denied BIGINT NOT NULL,
+	PRIMARY KEY (key_id, hour),
+	KEY {hours}_hour (hour)
+) ENGINE = InnoDB`,
+		`CREATE TABLE {last_use} (
+	key_id VARBINARY(32) NOT NULL, secret BIGINT NOT NULL, last_used BIGINT NOT NULL, PRIMARY KEY (key_id, secret)
+) ENGINE = InnoDB`,
+		`CREATE TABLE {nodes} (node VARBINARY(255) PRIMARY KEY, seen_at BIGINT NOT NULL) ENGINE = InnoDB`,
+		`CREATE TABLE {marks} (
+	key_id VARBINARY(32) NOT NULL, node VARBINARY(255) NOT NULL, seq BIGINT NOT NULL, PRIMARY KEY (key_id, node),
+	KEY {marks}_node (node)
+) ENGINE = InnoDB`,
+		`CREATE TABLE {history} (
+	n BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
+	owner VARBINARY(255) NOT NULL,
+	key_id VARBINARY(32) NOT NULL,
+	alias VARBINARY(512) NOT NULL,
+	at BIGINT NOT NULL,
+	entry MEDIUMBLOB NOT NULL,
+	KEY {history}_owner (owner, n),
+	KEY {history}_key (key_id, n)
+) ENGINE = InnoDB`,
+		`UPDATE {schema} SET done = 1 WHERE version = 1`,
+	}},
+	tables: `SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name IN ({table_names})`,
+
+	ids:     `(SELECT CAST(id AS BINARY) FROM JSON_TABLE($ids, '$[*]' COLUMNS (id VARCHAR(32) PATH '$')) j)`,
+	hasText: `INSTR(k.search, $search) > 0`,
+
+	lockOwner: `INSERT INTO {owners} (owner, locks) VALUES ($owner, 1) ON DUPLICATE KEY UPDATE locks = locks + 1`,
+	// Arguments are text, which the connection's collation would compare: it takes
+	// a space for nothing.
+	takeNames: `
+INSERT INTO {names} (name, key_id)
+SELECT CAST($id AS BINARY), CAST($id AS BINARY) FROM DUAL
+UNION ALL SELECT CAST($alias AS BINARY), CAST($id AS BINARY) FROM DUAL WHERE CAST($alias AS BINARY) NOT IN ('', CAST($id AS BINARY))`,
+	insertKey: `
+INSERT INTO {keys} (id, alias, owner, created_at, version, environment, revoked_at, held_at, disabled_at, expires_at,
+	not_before, rotated_at, search, record)
+SELECT $id, NULLIF(CAST($alias AS BINARY), ''), $owner, $created, $version, $environment, $revoked_at, $held_at, $disabled_at, $expires_at,
+	$not_before, $rotated_at, $search, $record
+FROM (SELECT COUNT(*) AS n FROM (SELECT 1 FROM {keys}
+	WHERE owner = $owner AND revoked_at = 0 AND (expires_at = 0 OR expires_at > $at) LIMIT $most) x) live
+WHERE $max < 0 OR live.n < $max`,
+	update: `
+UPDATE {keys} SET version = $version, environment = $environment, revoked_at = $revoked_at, held_at = $held_at,
+	disabled_at = $disabled_at, expires_at = $expires_at, not_before = $not_before, rotated_at = $rotated_at,
+	search = $search, record = $record
+WHERE id = $id AND version = $version - 1 AND owner = $owner AND created_at = $created AND COALESCE(alias, '') = $alias`,
+	stored: `SELECT version, owner, created_at, COALESCE(alias, '') FROM {keys} WHERE id = $id FOR UPDATE`,
+	insertHistory: `
+INSERT INTO {history} (owner, key_id, alias, at, entry) VALUES ($change_owner, $change_key, $alias, $change_at, $entry)`,
+
+	lockNode: `
+INSERT INTO {nodes} (node, seen_at) VALUES ($node, $seen) ON DUPLICATE KEY UPDATE seen_at = GREATEST(seen_at, VALUES(seen_at))`,
+	usable: `
+SELECT k.id, COALESCE(m.seq, 0)
+FROM JSON_TABLE($ids, '$[*]' COLUMNS (id VARCHAR(32) PATH '$')) j
+	STRAIGHT_JOIN {keys} k ON k.id = CAST(j.id AS BINARY)
+	LEFT JOIN {marks} m ON m.key_id = k.id AND m.node = $node
+LOCK IN SHARE MODE`,
+	// The peer and the reason are set before the time that they go by.
+	addUsage: `
+INSERT INTO {usage} (key_id, requests, limited, denied, last_used, refused_at, refused_peer, refused_reason)
+SELECT j.k, j.r, j.l, j.d, j.u, j.t, j.p, j.w
+FROM JSON_TABLE($rows, '$[*]' COLUMNS (k VARCHAR(32) PATH '$.k', r BIGINT PATH '$.r', l BIGINT PATH '$.l', d BIGINT PATH '$.d',
+	u BIGINT PATH '$.u', t BIGINT PATH '$.t', p VARCHAR(255) PATH '$.p', w VARCHAR(255) PATH '$.w')) j
+ON DUPLICATE KEY UPDATE requests = requests + VALUES(requests), limited = limited + VALUES(limited),
+	denied = denied + VALUES(denied), last_used = GREATEST(last_used, VALUES(last_used)),
+	refused_peer = IF(VALUES(refused_at) > refused_at, VALUES(refused_peer), refused_peer),
+	refused_reason = IF(VALUES(refused_at) > refused_at, VALUES(refused_reason), refused_reason),
+	refused_at = GREATEST(refused_at, VALUES(refused_at))`,
+	addHours: `
+INSERT INTO {hours} (key_id, hour, requests, limited, denied)
+SELECT j.k, j.h, j.r, j.l, j.d
+FROM JSON_TABLE($rows, '$[*]' COLUMNS (k VARCHAR(32) PATH '$.k', h BIGINT PATH '$.h', r BIGINT PATH '$.r', l BIGINT PATH '$.l',
+	d BIGINT PATH '$.d')) j
+ON DUPLICATE KEY UPDATE requests = requests + VALUES(requests), limited = limited + VALUES(limited),
+	denied = denied + VALUES(denied)`,
+	addSecrets: `
+INSERT INTO {last_use} (key_id, secret, last_used)
+SELECT j.k, j.s, j.u
+FROM JSON_TABLE($rows, '$[*]' COLUMNS (k VARCHAR(32) PATH '$.k', s BIGINT PATH '$.s', u BIGINT PATH '$.u')) j
+ON DUPLICATE KEY UPDATE last_used = GREATEST(last_used, VALUES(last_used))`,
+	addMarks: `
+INSERT INTO {marks} (key_id, node, seq)
+SELECT j.k, $node, $seq FROM JSON_TABLE($rows, '$[*]' COLUMNS (k VARCHAR(32) PATH '$.k')) j
+ON DUPLICATE KEY UPDATE seq = VALUES(seq)`,
+
+	feedNow:     `SELECT COALESCE(MAX(n), 0), CONCAT(@@hostname, ':', @@port, ':', @@server_id) FROM {history}`,
+	feedNext:    `SELECT n, key_id, alias FROM {history} WHERE n > $n ORDER BY n LIMIT $number`,
+	feedPending: `SELECT n, key_id, alias FROM {history} WHERE n IN (SELECT x FROM JSON_TABLE($rows, '$[*]' COLUMNS (x BIGINT PATH '$')) j)`,
+	// Fails where one of the rows is locked: somebody has yet to commit it.
+	feedInFlight: `
+SELECT n FROM {history} WHERE n IN (SELECT x FROM JSON_TABLE($rows, '$[*]' COLUMNS (x BIGINT PATH '$')) j) FOR UPDATE NOWAIT`,
+
+	pruneHours: `DELETE FROM {hours} WHERE hour < $at ORDER BY hour LIMIT $number`,
+	pruneMarks: `DELETE FROM {marks} WHERE node = $node LIMIT $number`,
+}
