@@ -1,0 +1,56 @@
+package redislimit
+
+import (
+	"strings"
+	"time"
+
+	"github.com/go-apikey/apikey"
+	"github.com/redis/go-redis/v9"
+)
+
+// SetClock has l's script go by a clock of the test's.
+func (l *Limiter) SetClock(micros func() int64) {
+	const server = "local now = time[1] * 1000000 + time[2]"
+	if !strings.Contains(l.source, server) {
+		panic("the script reads its time otherwise: mend SetClock")
+	}
+	l.clock = micros
+	l.source = strings.Replace(l.source, server, "local now = unpack('<d', ARGV[1], 17)", 1)
+	l.hash = redis.NewScript(l.source).Hash()
+}
+
+// KeyName and Slot are what a bucket is called and where a cluster keeps it.
+func KeyName(prefix string, b apikey.Bucket) string { return keyName(prefix, &b) }
+func Slot(owner string) int                         { return slot(owner) }
+
+// Hand is how many tokens lie in hand of l, and in how many buckets.
+func (l *Limiter) Hand() (tokens, buckets int) {
+	for i := range l.leases.shards {
+		sh := &l.leases.shards[i]
+		sh.mu.Lock()
+		for _, e := range sh.buckets {
+			if e.id != 0 {
+				tokens += e.hand
+				buckets++
+			}
+		}
+		sh.mu.Unlock()
+	}
+	return tokens, buckets
+}
+
+// AgeLeases makes every lease's deadline pass, by one of its clocks.
+func (l *Limiter) AgeLeases(wall bool) {
+	for i := range l.leases.shards {
+		sh := &l.leases.shards[i]
+		sh.mu.Lock()
+		for _, e := range sh.buckets {
+			if wall {
+				e.deadline.wall -= int64(time.Hour)
+			} else {
+				e.deadline.mono -= time.Hour
+			}
+		}
+		sh.mu.Unlock()
+	}
+}
