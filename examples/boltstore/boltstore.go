@@ -43,10 +43,7 @@ type Store struct {
 	writing chan struct{} // holds a token while a transaction writes
 }
 
-var (
-	_ apikey.Store     = (*Store)(nil)
-	_ apikey.Historian = (*Store)(nil)
-)
+var _ apikey.Store = (*Store)(nil)
 
 // Open opens the file, or makes it, readable by its owner alone.
 func Open(path string) (*Store, error) {
@@ -96,7 +93,14 @@ func (s *Store) write(ctx context.Context, f func(tx *bbolt.Tx) error) error {
 	return nil
 }
 
+// notApplied is err, which is of before the commit. What the contract gives a
+// meaning says by itself that nothing was written.
 func notApplied(err error) error {
+	for _, known := range []error{apikey.ErrExists, apikey.ErrNotFound, apikey.ErrConflict, apikey.ErrKeyQuota} {
+		if errors.Is(err, known) {
+			return err
+		}
+	}
 	return fmt.Errorf("%w: boltstore: %w", apikey.ErrNotApplied, err)
 }
 
@@ -111,34 +115,29 @@ func (s *Store) read(ctx context.Context, f func(tx *bbolt.Tx) error) error {
 // Create stores a new record, if its names are free and the cap allows it.
 func (s *Store) Create(ctx context.Context, rec *apikey.Record, w apikey.Write) error {
 	return s.write(ctx, func(tx *bbolt.Tx) error {
-		for _, name := range namesOf(rec) {
-			if tx.Bucket(names).Get(name) != nil {
+		id := []byte(rec.ID())
+		for _, name := range []string{rec.ID(), rec.Alias()} {
+			if name == "" {
+				continue // it has no alias
+			}
+			if tx.Bucket(names).Get([]byte(name)) != nil {
 				return apikey.ErrExists
 			}
-		}
-		if err := checkCap(tx, rec, &w); err != nil {
-			return err
-		}
-		for _, name := range namesOf(rec) {
-			if err := tx.Bucket(names).Put(name, []byte(rec.ID())); err != nil {
+			if err := tx.Bucket(names).Put([]byte(name), id); err != nil {
 				return err
 			}
 		}
+		if err := checkCap(tx, rec, &w); err != nil {
+			return err // and the names are free again
+		}
 		age := ageKey(rec.CreatedAt(), rec.ID())
 		return errors.Join(
-			tx.Bucket(records).Put([]byte(rec.ID()), rec.Bytes()),
+			tx.Bucket(records).Put(id, rec.Bytes()),
 			tx.Bucket(byAge).Put(age, nil),
 			tx.Bucket(byOwner).Put(append(ownerKey(rec.Owner()), age...), nil),
 			record(tx, w.Change),
 		)
 	})
-}
-
-func namesOf(rec *apikey.Record) [][]byte {
-	if rec.Alias() == "" {
-		return [][]byte{[]byte(rec.ID())}
-	}
-	return [][]byte{[]byte(rec.ID()), []byte(rec.Alias())}
 }
 
 // ageKey sorts as keys do by age: the time in microseconds, its sign turned so
@@ -175,7 +174,6 @@ func checkCap(tx *bbolt.Tx, rec *apikey.Record, w *apikey.Write) error {
 	return nil
 }
 
-// load reads the record with this ID.
 func load(tx *bbolt.Tx, id []byte) (*apikey.Record, error) {
 	b := tx.Bucket(records).Get(id)
 	if b == nil {
@@ -270,9 +268,9 @@ func (s *Store) List(ctx context.Context, q apikey.Query) (page apikey.Page, err
 	}
 	err = s.read(ctx, func(tx *bbolt.Tx) error {
 		c := tx.Bucket(bucket).Cursor()
-		k := before(c, end)
-		for rows := 0; bytes.HasPrefix(k, prefix) && k != nil; rows++ {
-			if rows == mostRows || len(page.Keys) == q.Limit {
+		rows := 0
+		for k, _ := before(c, end); k != nil && bytes.HasPrefix(k, prefix); k, _ = c.Prev() {
+			if rows++; rows > mostRows || len(page.Keys) == q.Limit {
 				page.Next = q.CursorAt(created, id)
 				break
 			}
@@ -284,24 +282,18 @@ func (s *Store) List(ctx context.Context, q apikey.Query) (page apikey.Page, err
 				page.Keys = append(page.Keys, key)
 			}
 			created, id = key.CreatedAt, key.ID
-			k, _ = c.Prev()
 		}
 		return ctx.Err()
 	})
-	if err != nil {
-		return apikey.Page{}, err
-	}
-	return page, nil
+	return page, err
 }
 
-// before is the last key of a bucket that sorts before end; nil if there is none.
-func before(c *bbolt.Cursor, end []byte) []byte {
+// before goes to the last key of a bucket that sorts before end.
+func before(c *bbolt.Cursor, end []byte) (key, value []byte) {
 	if k, _ := c.Seek(end); k == nil {
-		k, _ = c.Last()
-		return k
+		return c.Last()
 	}
-	k, _ := c.Prev()
-	return k
+	return c.Prev()
 }
 
 // loadKey reads a key with its usage.
@@ -329,35 +321,29 @@ func loadRow(tx *bbolt.Tx, id []byte) (*row, error) {
 }
 
 // AddUsage adds the entries of those keys that have not had this batch yet.
-// Entries are sorted, so that those of one key are one read and one write.
 func (s *Store) AddUsage(ctx context.Context, b apikey.UsageBatch) error {
-	return s.write(ctx, func(tx *bbolt.Tx) error {
-		for entries := b.Entries; len(entries) > 0; {
-			id := entries[0].KeyID
-			n := 1
-			for n < len(entries) && entries[n].KeyID == id {
-				n++
+	return s.write(ctx, func(tx *bbolt.Tx) (err error) {
+		rows := make(map[string]*row)
+		for i := range b.Entries {
+			e := &b.Entries[i]
+			if rows[e.KeyID] == nil {
+				if rows[e.KeyID], err = loadRow(tx, []byte(e.KeyID)); err != nil {
+					return err
+				}
 			}
-			if err := addTo(tx, []byte(id), &b, entries[:n]); err != nil {
+			rows[e.KeyID].add(e)
+		}
+		for id, r := range rows {
+			if tx.Bucket(records).Get([]byte(id)) == nil || r.Seqs[b.Node] >= b.Seq {
+				continue // what was added is let go
+			}
+			r.Seqs[b.Node] = b.Seq
+			if err := put(tx.Bucket(usages), []byte(id), r); err != nil {
 				return err
 			}
-			entries = entries[n:]
 		}
 		return nil
 	})
-}
-
-// addTo adds what b has of one key.
-func addTo(tx *bbolt.Tx, id []byte, b *apikey.UsageBatch, entries []apikey.UsageEntry) error {
-	r, err := loadRow(tx, id)
-	if err != nil || tx.Bucket(records).Get(id) == nil || r.Seqs[b.Node] >= b.Seq {
-		return err
-	}
-	for i := range entries {
-		r.add(&entries[i])
-	}
-	r.Seqs[b.Node] = b.Seq
-	return put(tx.Bucket(usages), id, r)
 }
 
 // add adds one entry. A time never goes back.
@@ -393,14 +379,14 @@ func (s *Store) History(ctx context.Context, q apikey.HistoryQuery) (page apikey
 	err = s.read(ctx, func(tx *bbolt.Tx) error {
 		cursor := tx.Bucket(changes).Cursor()
 		rows := 0
-		for k := before(cursor, end); k != nil; k, _ = cursor.Prev() {
+		for k, v := before(cursor, end); k != nil; k, v = cursor.Prev() {
 			if rows++; rows > mostRows || len(page.Changes) == q.Limit {
 				page.Next = q.CursorAt(n)
 				break
 			}
 			n = int64(binary.BigEndian.Uint64(k))
 			var c apikey.Change
-			if err := json.Unmarshal(tx.Bucket(changes).Get(k), &c); err != nil {
+			if err := json.Unmarshal(v, &c); err != nil {
 				return err
 			}
 			if (q.AllOwners || c.Owner == q.Owner) && (q.KeyID == "" || c.KeyID == q.KeyID) {
@@ -409,8 +395,5 @@ func (s *Store) History(ctx context.Context, q apikey.HistoryQuery) (page apikey
 		}
 		return ctx.Err()
 	})
-	if err != nil {
-		return apikey.HistoryPage{}, err
-	}
-	return page, nil
+	return page, err
 }

@@ -241,3 +241,39 @@ func TestReopen(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Where the contract gives an error a meaning, it is not a failure besides:
+// a Keyring repeats an Update that met a conflict, and gives up one that failed.
+func TestErrorsWithAMeaning(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "keys.db"))
+	defer s.Close()
+	m, err := apikey.New(s, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close(t.Context())
+	ring := m.Keyring("acct", apikey.Operator("test"))
+	issued, err := ring.Create(t.Context(), apikey.KeyParams{Name: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			if _, err := ring.Update(t.Context(), issued.Key.ID, apikey.KeyUpdate{Name: new(fmt.Sprint(i))}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	for what, err := range map[string]error{
+		"Update of no key":    s.Update(t.Context(), record("Key000000009", 2), write("update", "Key000000009")),
+		"Create of a key":     s.Create(t.Context(), record(issued.Key.ID, 1), write("create", issued.Key.ID)),
+		"Delete of no key":    s.Delete(t.Context(), "Key000000009", write("delete", "Key000000009")),
+		"Update of version 1": s.Update(t.Context(), record(issued.Key.ID, 1), write("update", issued.Key.ID)),
+	} {
+		if err == nil || errors.Is(err, apikey.ErrNotApplied) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
