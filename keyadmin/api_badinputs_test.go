@@ -65,7 +65,7 @@ var badInputs = []struct {
 	{`required field in other letter case`, post("keys", `{"NAME":"x"}`), 422, "invalid", []string{"body"}},
 	{`update of a field in other letter case`, patch("keys/{own}", `{"Name":"y"}`), 422, "invalid", []string{"body"}},
 	{`limit of a field in other letter case`, request{as: "support", method: "PATCH", path: "keys/{own}", body: `{"limits":[{"name":"m","N":1,"per_seconds":60}]}`}, 422, "invalid", []string{"body"}},
-	{`unknown field`, post("keys", `{"name":"x","nmae":"y"}`), 422, "invalid", []string{"body.nmae"}},
+	{`unknown field`, post("keys", `{"name":"x","colour":"y"}`), 422, "invalid", []string{"body.colour"}},
 	{`prefix and environment by update`, patch("keys/{own}", `{"prefix":"rd_test_","environment":"test"}`), 422, "invalid", []string{"body.environment", "body.prefix"}},
 	{`body null`, post("keys", `null`), 422, "invalid", []string{"body"}},
 	{`body []`, post("keys", `[]`), 422, "invalid", []string{"body"}},
@@ -171,6 +171,7 @@ func get(path string) request { return request{as: "ana", method: "GET", path: p
 func post(path, body string) request {
 	return request{as: "ana", method: "POST", path: path, body: body}
 }
+
 func patch(path, body string) request {
 	return request{as: "ana", method: "PATCH", path: path, body: body}
 }

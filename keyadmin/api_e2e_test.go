@@ -110,7 +110,7 @@ func TestLife(t *testing.T) {
 	for _, c := range history {
 		actions = append(actions, c.Action)
 	}
-	if got, want := strings.Join(actions, " "), "delete revoke release hold enable disable end-rotation rotate update update update create"; got != want {
+	if got, want := strings.Join(actions, ","), "delete,revoke,release,hold,enable,disable,end-rotation,rotate,update,update,update,create"; got != want {
 		t.Errorf("history is %q, want %q", got, want)
 	}
 	if want := "name: ci → CI; "; !strings.HasPrefix(history[10].Detail, want) {

@@ -1,7 +1,6 @@
 package keyadmin
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -18,11 +17,11 @@ import (
 // input, save for names that are plain words.
 var strictJSON = huma.Format{
 	Marshal: func(w io.Writer, v any) error {
-		var b bytes.Buffer
-		if err := json.MarshalWrite(&b, v, json.Deterministic(true)); err != nil {
+		b, err := json.Marshal(v, json.Deterministic(true))
+		if err != nil {
 			return err
 		}
-		_, _ = w.Write(b.Bytes()) // if not, the client is gone
+		_, _ = w.Write(b) // if not, the client is gone
 		return nil
 	},
 	Unmarshal: func(data []byte, v any) error {

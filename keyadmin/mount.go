@@ -73,7 +73,8 @@ func matches(pattern, segment string) bool {
 		return true
 	}
 	plain, err := url.PathUnescape(segment)
-	return err == nil && plain == pattern
+	fixed, fixedErr := url.PathUnescape(pattern)
+	return err == nil && fixedErr == nil && plain == fixed
 }
 
 // tidy reports whether an escaped path is one that a ServeMux takes as it is.

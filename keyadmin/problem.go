@@ -3,6 +3,7 @@ package keyadmin
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -49,9 +50,7 @@ const problemType = "application/problem+json"
 // write answers with p, where no call of huma does.
 func (p *problem) write(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", problemType)
-	for name, values := range p.GetHeaders() {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), p.GetHeaders())
 	w.WriteHeader(p.Status)
 	_ = strictJSON.Marshal(w, p) // the client is gone
 }

@@ -44,7 +44,8 @@ var start = time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 
 var catalog = &apikey.Catalog{
 	Permissions: []apikey.PermissionInfo{
-		{Permission: "jobs:read", Title: "Read jobs", Group: "Jobs"}, {Permission: "jobs:write", Description: "And read them.", Group: "Jobs"},
+		{Permission: "jobs:read", Title: "Read jobs", Group: "Jobs"},
+		{Permission: "jobs:write", Description: "And read them.", Group: "Jobs"},
 		{Permission: "account:manage"},
 	},
 	Presets: []apikey.Preset{{Name: "read-only", Title: "Read only", Permissions: apikey.Permissions{"*:read"}}},
