@@ -1,0 +1,64 @@
+package demo
+
+import (
+	"fmt"
+	"html"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+const (
+	userCookie  = "demo_user"
+	ownerCookie = "demo_owner"
+	dashboard   = "/dashboard/"
+)
+
+// login is GET /demo/login?user=ana&owner=beta&to=/dashboard/: it makes a
+// browser somebody, who looks at the owner, or at their first.
+func (s *service) login(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	user, owner := query.Get("user"), query.Get("owner")
+	if _, ok := s.people[user]; !ok {
+		Problem(w, http.StatusUnauthorized, "unidentified", "Nobody of this name is known here.")
+		return
+	}
+	if owner != "" && s.nameOf(owner) == "" {
+		Problem(w, http.StatusNotFound, "not_found", "There is no such owner.")
+		return
+	}
+	cookie := http.Cookie{Name: userCookie, Value: user, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode}
+	http.SetCookie(w, &cookie)
+	cookie.Name, cookie.Value = ownerCookie, owner
+	if owner == "" { // what the one before looked at may not be theirs
+		cookie.MaxAge = -1
+	}
+	http.SetCookie(w, &cookie)
+	w.Header().Set("Cache-Control", "no-store")
+	http.Redirect(w, r, within(query.Get("to")), http.StatusSeeOther)
+}
+
+// within is where to go after the login: to, if it is a path of this site.
+// "//host" and "/\host" are not.
+func within(to string) string {
+	u, err := url.Parse(to)
+	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || strings.Contains(to, `\`) ||
+		!strings.HasPrefix(to, "/") || strings.HasPrefix(to, "//") {
+		return dashboard
+	}
+	return to
+}
+
+// whoIsThere is GET /demo/: a page of links, so that nobody has to type them.
+func (s *service) whoIsThere(w http.ResponseWriter, _ *http.Request) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "<!doctype html><html lang=en><title>%s</title><h1>%[1]s</h1><p>Be somebody:<ul>", html.EscapeString(s.Title))
+	for _, p := range s.everybody() {
+		for _, owner := range p.Owners {
+			link := "/demo/login?" + url.Values{"user": {p.ID}, "owner": {owner}, "to": {dashboard}}.Encode()
+			fmt.Fprintf(&b, "<li><a href=\"%s\">%s at %s</a>", html.EscapeString(link), html.EscapeString(p.ID), html.EscapeString(s.nameOf(owner)))
+		}
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = w.Write([]byte(b.String())) // to a browser that may be gone
+}
