@@ -115,7 +115,7 @@ func (x *session) find(ctx context.Context, q *apikey.Query, a args) (apikey.Pag
 		return apikey.Page{}, nil
 	}
 	end := &position{created: math.MinInt64}
-	err := x.row(ctx, ends, args{"created": a["created"], "id": a["id"], "owner": a["owner"], "number": int64(maxScan - 1)}).Scan(&end.created, &end.id)
+	err := x.row(ctx, ends, args{"created": a["created"], "id": a["id"], "owner": a["owner"], "number": x.store.scan - 1}).Scan(&end.created, &end.id)
 	last := errors.Is(err, sql.ErrNoRows)
 	if err != nil && !last {
 		return apikey.Page{}, err

@@ -65,6 +65,7 @@ type Store struct {
 	cfg     Config
 	sql     *statements
 	checked atomic.Bool   // the schema is the one that this version needs
+	scan    int64         // maxScan
 	writing chan struct{} // SQLite: full while this Store writes, as one at a time can
 
 	mu       sync.Mutex
@@ -100,7 +101,7 @@ func New(db *sql.DB, d Dialect, cfg *Config) (*Store, error) {
 	}
 	return &Store{
 		db: db, dialect: d, cfg: c, sql: newStatements(d, c.TablePrefix),
-		writing: make(chan struct{}, 1), prepared: make(map[*statement]*sql.Stmt),
+		scan: maxScan, writing: make(chan struct{}, 1), prepared: make(map[*statement]*sql.Stmt),
 	}, nil
 }
 

@@ -42,6 +42,7 @@ func Each(t *testing.T, f func(t *testing.T, d sqlstore.Dialect)) {
 type Database struct {
 	*sql.DB
 	Driver, DSN string // for a connection with other settings
+	Name        string // of its own on the server; on PostgreSQL also the application_name of its connections
 }
 
 // Open makes an empty database and removes it when the test is over. It skips
@@ -49,16 +50,16 @@ type Database struct {
 func Open(tb testing.TB, d sqlstore.Dialect) *Database {
 	tb.Helper()
 	Need(tb, d)
-	var dsn string
+	name, dsn := "apikey_test_"+random(), ""
 	switch d {
 	case sqlstore.PostgreSQL:
-		dsn = newSchema(tb)
+		dsn = newSchema(tb, name)
 	case sqlstore.MySQL:
-		dsn = newDatabase(tb)
+		dsn = newDatabase(tb, name)
 	default:
 		dsn = SQLiteDSN(filepath.Join(tb.TempDir(), "keys.db"))
 	}
-	db := &Database{Driver: driverOf(d), DSN: dsn}
+	db := &Database{Driver: driverOf(d), DSN: dsn, Name: name}
 	db.DB = db.Again(tb, "")
 	return db
 }
@@ -145,9 +146,8 @@ func serverOf(d sqlstore.Dialect) string {
 	return "root@tcp(127.0.0.1:3306)/"
 }
 
-func newSchema(tb testing.TB) string {
+func newSchema(tb testing.TB, name string) string {
 	tb.Helper()
-	name := "apikey_test_" + random()
 	admin(tb, sqlstore.PostgreSQL, "CREATE SCHEMA "+name, "DROP SCHEMA "+name+" CASCADE")
 	u, err := url.Parse(serverOf(sqlstore.PostgreSQL))
 	if err != nil {
@@ -155,13 +155,13 @@ func newSchema(tb testing.TB) string {
 	}
 	values := u.Query()
 	values.Set("search_path", name)
+	values.Set("application_name", name)
 	u.RawQuery = values.Encode()
 	return u.String()
 }
 
-func newDatabase(tb testing.TB) string {
+func newDatabase(tb testing.TB, name string) string {
 	tb.Helper()
-	name := "apikey_test_" + random()
 	admin(tb, sqlstore.MySQL, "CREATE DATABASE "+name, "DROP DATABASE "+name)
 	cfg, err := mysql.ParseDSN(serverOf(sqlstore.MySQL))
 	if err != nil {

@@ -1,0 +1,7 @@
+package sqlstore
+
+// SetScan sets how many keys a List with filters looks at in one call.
+func (s *Store) SetScan(n int) { s.scan = int64(n) }
+
+// Again reports whether a transaction that failed with err is begun anew.
+func Again(d Dialect, err error) bool { return d.again(err) || lostConnection(err) }

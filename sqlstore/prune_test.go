@@ -1,0 +1,63 @@
+package sqlstore_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/go-apikey/apikey"
+	"github.com/go-apikey/apikey/sqlstore"
+	"github.com/go-apikey/apikey/sqlstore/internal/sqltest"
+)
+
+func TestPrune(t *testing.T) {
+	sqltest.Each(t, func(t *testing.T, d sqlstore.Dialect) {
+		db := sqltest.Open(t, d)
+		cfg := &sqlstore.Config{KeepUsage: 48 * time.Hour, KeepHistory: 24 * time.Hour}
+		s := sqltest.StoreIn(t, db.DB, d, cfg)
+		k := testKey(1, "acct")
+		mustCreate(t, s, k) // whose change is at epoch
+		for day := range 3 {
+			b := apikey.UsageBatch{Node: fmt.Sprint("node", day), Seq: 1}
+			for hour := range 24 {
+				e := usageEntry(k.ID, 1)
+				e.Hour = epoch.Add(time.Duration(24*day+hour) * time.Hour)
+				b.Entries = append(b.Entries, e)
+			}
+			if err := s.AddUsage(t.Context(), b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for v := int64(2); v < 4; v++ {
+			k.Version = v
+			w := write(k, -1)
+			w.At = epoch.Add(time.Duration(v) * 12 * time.Hour)
+			if err := s.Update(t.Context(), record(t, k), w); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, step := range []struct {
+			after                 time.Duration
+			hours, changes, nodes int
+		}{
+			{0, 72, 3, 3},
+			{24 * time.Hour, 72, 3, 3},
+			{49 * time.Hour, 71, 1, 3},
+			{72 * time.Hour, 48, 0, 3},
+			{30*24*time.Hour + 48*time.Hour, 0, 0, 1},
+			{40 * 24 * time.Hour, 0, 0, 0},
+		} {
+			if err := s.Prune(t.Context(), epoch.Add(step.after)); err != nil {
+				t.Fatal(err)
+			}
+			hours, changes, nodes, marks := count(t, db, "apikey_hours"), count(t, db, "apikey_history"), count(t, db, "apikey_nodes"), count(t, db, "apikey_marks")
+			if hours != step.hours || changes != step.changes || nodes != step.nodes || marks != nodes {
+				t.Errorf("after %v there are %d hours, %d changes, %d nodes, %d marks; want %d, %d, %d", step.after, hours, changes, nodes, marks, step.hours, step.changes, step.nodes)
+			}
+		}
+		page, err := s.List(t.Context(), apikey.Query{Owner: "acct", Limit: 1})
+		if err != nil || page.Keys[0].Usage.Requests != 72 {
+			t.Errorf("totals: %v, %v; want 72 requests", page.Keys[0].Usage, err)
+		}
+	})
+}
