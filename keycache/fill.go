@@ -89,7 +89,7 @@ func (s *Store) join(ref string) (f *fill, joined uint64, rec *apikey.Record, er
 		}
 	}
 	f = s.fills[ref]
-	if f == nil || s.tooOld(f) {
+	if f == nil || !s.joinable(f, known) {
 		f = &fill{ref: ref, unknown: !known, done: make(chan struct{})}
 		if err := s.admit(f); err != nil {
 			return nil, 0, nil, err
@@ -100,12 +100,18 @@ func (s *Store) join(ref string) (f *fill, joined uint64, rec *apikey.Record, er
 	return f, s.drops.last, nil, nil
 }
 
-// tooOld reports whether what f is reading would be too old for who joins now.
-// The caller holds mu.
-func (s *Store) tooOld(f *fill) bool {
-	_, running := s.running[f]
-	return running && s.now().since(f.start) > s.cfg.MaxStale
+// joinable reports whether who comes now may wait for f: not if what it reads
+// would be too old for them by then, nor if it waits for a turn that a known key
+// need not wait for. The caller holds mu.
+func (s *Store) joinable(f *fill, known bool) bool {
+	if _, running := s.running[f]; !running {
+		return !known
+	}
+	return !s.tooOld(f)
 }
+
+// tooOld reports whether what f read, which has begun, is too old.
+func (s *Store) tooOld(f *fill) bool { return s.now().since(f.start) > s.cfg.MaxStale }
 
 // admit starts f or lets it wait for its turn. The caller holds mu.
 func (s *Store) admit(f *fill) error {

@@ -192,6 +192,28 @@ func TestFlood(t *testing.T) {
 	})
 }
 
+// A key that came to be known while it waited for its turn waits no more.
+func TestKnownMeanwhile(t *testing.T) {
+	inBubble(t, &Config{UnknownLookups: 1}, func(r *rig) {
+		r.create()
+		r.store.hold = true
+		running := r.get(r.Context(), keyID)
+		r.get(r.Context(), "Key000000000")
+		queued := r.get(r.Context(), keyAlias)
+		r.finish(0)
+		r.want(running, "live")
+		r.wantQueries(2)
+		r.want(queued, "waits")
+		r.Forget(keyID)
+		now := r.get(r.Context(), keyAlias)
+		r.wantQueries(3)
+		r.finish(2)
+		r.want(now, "live")
+		r.settle()
+		r.want(queued, "live")
+	})
+}
+
 // Who leaves the queue makes room, and is not looked up for nobody.
 func TestLeaveTheQueue(t *testing.T) {
 	inBubble(t, &Config{UnknownLookups: 1}, func(r *rig) {
@@ -230,6 +252,31 @@ func TestDeletedKeyIsUnknown(t *testing.T) {
 		r.want(r.get(r.Context(), keyID), "waits")
 		r.wantQueries(n)
 		r.settle()
+	})
+}
+
+// An entry that was pushed out under one of its names is gone under the other
+// too: forgetting the key by the one would not find it.
+func TestEvictionTakesBothNames(t *testing.T) {
+	for _, names := range [][2]string{{keyID, keyAlias}, {keyAlias, keyID}} {
+		inBubble(t, nil, func(r *rig) {
+			r.create()
+			r.want(r.get(r.Context(), keyAlias), "live")
+			r.entries.Invalidate(names[0])
+			r.revoke(r.store)
+			r.Forget(names[0])
+			r.want(r.get(r.Context(), names[1]), "revoked")
+		})
+	}
+	inBubble(t, nil, func(r *rig) {
+		r.create()
+		r.want(r.get(r.Context(), keyID), "live")
+		e, _ := r.entries.GetEntryQuietly(keyID)
+		r.entries.SetMaximum(1)
+		r.entries.CleanUp()
+		if e.Value.rec.Load() != nil {
+			r.Error("an entry that was pushed out for want of room has its record")
+		}
 	})
 }
 
