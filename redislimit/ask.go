@@ -69,16 +69,17 @@ var (
 	errAnswer  = errors.New("what is stored under the name of a bucket is none")
 )
 
-// ask has the script decide. n is 0 where leases only end.
-func (l *Limiter) ask(ctx context.Context, n int, questions []question) (reply, error) {
+// ask has the script decide, by end. n is 0 where leases only end.
+func (l *Limiter) ask(ctx context.Context, end time.Duration, n int, questions []question) (reply, error) {
 	lane := l.lanes[0]
 	if len(l.lanes) > 1 {
 		lane = l.lanes[slot(questions[0].bucket.Owner)*len(l.lanes)/slots]
 	}
-	if !lane.breaker.try(time.Since(l.start)) {
+	now := time.Since(l.start)
+	if !lane.breaker.try(now) {
 		return "", errOpen
 	}
-	answer, err := lane.do(ctx, l.encode(n, questions))
+	answer, err := lane.do(ctx, end-now, l.encode(n, questions))
 	switch {
 	case err == nil:
 		lane.breaker.succeeded()

@@ -3,14 +3,18 @@ package redislimit_test
 import (
 	"context"
 	"fmt"
+	"runtime"
+	"slices"
+	"strconv"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/go-apikey/apikey"
 	"github.com/go-apikey/apikey/redislimit"
 	"github.com/go-redis/redis_rate/v10"
-	"github.com/redis/go-redis/v9"
 )
 
 // benchKeys is how many keys take turns.
@@ -29,32 +33,120 @@ func BenchmarkTake(b *testing.B) {
 		names[i] = id
 		lists[i] = []apikey.Bucket{{Scope: apikey.ScopeKey, ID: id, Owner: fmt.Sprint("acct_", i), Limit: apikey.PerSecond(1_000_000)}}
 	}
-	run := func(name string, take func(i int) error) {
-		b.Run(name, func(b *testing.B) {
-			var next atomic.Int64
-			b.SetParallelism(64 / 2)
-			b.ReportAllocs()
-			b.RunParallel(func(pb *testing.PB) {
-				i := int(next.Add(1)) * 17
-				for pb.Next() {
-					i++
-					if err := take(i % benchKeys); err != nil {
-						b.Error(err)
-						return
-					}
-				}
-			})
-		})
+	type contender struct {
+		name string
+		take func(i int) error
 	}
-	run("redis_rate", func(i int) error {
+	all := []contender{{"redis_rate", func(i int) error {
 		_, err := rate.Allow(ctx, names[i], redis_rate.PerSecond(1_000_000))
 		return err
-	})
+	}}}
 	for _, lease := range []int{0, 10} {
-		l := newLimiter(b, redis.NewClient(&redis.Options{Addr: s.addr()}), &redislimit.Config{Lease: lease, Timeout: time.Second})
-		run(fmt.Sprint("lease=", lease), func(i int) error {
+		l := newLimiter(b, s.client(), &redislimit.Config{Lease: lease, Timeout: time.Second})
+		all = append(all, contender{fmt.Sprint("lease=", lease), func(i int) error {
 			_, err := l.Take(ctx, time.Time{}, 1, lists[i])
 			return err
+		}})
+	}
+	for _, c := range all {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			share(b, c.take)
+		})
+	}
+	b.Run("ratios", func(b *testing.B) { // interleaved, since the machine may be shared
+		const calls = 15_000
+		var took, client, server [3][]float64
+		for b.Loop() {
+			for i, c := range all {
+				start, clientStart, serverStart := time.Now(), processorTime(), s.processorTime()
+				together(b, calls, c.take)
+				took[i] = append(took[i], float64(time.Since(start).Nanoseconds())/calls)
+				client[i] = append(client[i], (processorTime()-clientStart)/calls)
+				server[i] = append(server[i], (s.processorTime()-serverStart)/calls)
+			}
+		}
+		for i, name := range []string{"redis_rate", "exact", "lease"} {
+			b.ReportMetric(median(took[i]), name+"-ns")
+			b.ReportMetric(median(client[i]), name+"-client-cpu-ns")
+			b.ReportMetric(median(server[i]), name+"-server-cpu-ns")
+			b.ReportMetric(median(took[0])/median(took[i]), name+"-×")
+			b.ReportMetric((median(client[0])+median(server[0]))/(median(client[i])+median(server[i])), name+"-cpu-×")
+		}
+	})
+}
+
+const goroutines = 64
+
+func share(b *testing.B, take func(i int) error) {
+	b.SetParallelism(max(1, goroutines/runtime.GOMAXPROCS(0)))
+	var next atomic.Int64
+	b.RunParallel(func(pb *testing.PB) {
+		for i := int(next.Add(17)); pb.Next(); i++ {
+			if err := take(i % benchKeys); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+}
+
+func together(b *testing.B, calls int, take func(i int) error) {
+	var wg sync.WaitGroup
+	for w := range goroutines {
+		wg.Go(func() {
+			for i := range calls / goroutines {
+				if err := take((17*w + i) % benchKeys); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// processorTime is what this process used, in nanoseconds.
+func processorTime() float64 {
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		panic(err)
+	}
+	return float64(used.Utime.Nano() + used.Stime.Nano())
+}
+
+// processorTime is what the server used, in nanoseconds.
+func (s *server) processorTime() float64 {
+	info := s.control.Info(context.Background(), "cpu").Val()
+	user, _ := strconv.ParseFloat(value(info, "used_cpu_user"), 64)
+	system, _ := strconv.ParseFloat(value(info, "used_cpu_sys"), 64)
+	return (user + system) * 1e9
+}
+
+func median(all []float64) float64 {
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+// BenchmarkLeasedBucket takes from buckets that are in hand, with no round trip.
+func BenchmarkLeasedBucket(b *testing.B) {
+	s := startServer(b)
+	limit := apikey.Limit{Name: "x", N: 1_000_000_000, Per: time.Second}
+	for n := 1; n <= 2; n++ {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			l := newLimiter(b, s.client(), &redislimit.Config{Lease: 1_000_000, LeaseTime: time.Minute, Timeout: time.Second})
+			list := []apikey.Bucket{
+				{Scope: apikey.ScopeKey, ID: "7Qx2mB4kZ0aA", Owner: "acct_0123456789", Limit: limit},
+				{Scope: apikey.ScopeOwner, ID: "acct_0123456789", Owner: "acct_0123456789", Limit: limit},
+			}[:n]
+			b.ReportAllocs()
+			start := processorTime()
+			for b.Loop() {
+				if d, err := l.Take(b.Context(), time.Time{}, 1, list); err != nil || !d.Allowed {
+					b.Fatal(d, err)
+				}
+			}
+			b.ReportMetric((processorTime()-start)/float64(b.N), "cpu-ns/op") // on a machine that is shared
 		})
 	}
 }

@@ -8,14 +8,24 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// SetClock has l's script go by a clock of the test's.
-func (l *Limiter) SetClock(micros func() int64) {
+// SetClock has l's script go by a clock of the test's, and decide all in the
+// way that is for leases if slow.
+func (l *Limiter) SetClock(micros func() int64, slow bool) {
 	const server = "local now = time[1] * 1000000 + time[2]"
 	if !strings.Contains(l.source, server) {
 		panic("the script reads its time otherwise: mend SetClock")
 	}
 	l.clock = micros
 	l.source = strings.Replace(l.source, server, "local now = unpack('<d', ARGV[1], 17)", 1)
+	// Keys would expire by the server's clock.
+	l.source = strings.ReplaceAll(l.source, "'PX', ceil(", "'PX', 1e9 + ceil(")
+	if slow {
+		before := l.source
+		l.source = strings.Replace(l.source, "quick(request, first, count) or ", "", 1)
+		if l.source == before {
+			panic("the script is otherwise: mend SetClock")
+		}
+	}
 	l.hash = redis.NewScript(l.source).Hash()
 }
 

@@ -44,7 +44,7 @@ var outages = []outage{
 	{"DEBUG SLEEP", func(t *testing.T, s *server) {
 		client := redis.NewClient(&redis.Options{Addr: s.addr(), MaxRetries: -1}) // sleeps once
 		t.Cleanup(func() { _ = client.Close() })
-		go client.Do(context.Background(), "debug", "sleep", "5")
+		go client.Do(context.Background(), "debug", "sleep", "10")
 		<-time.After(100 * time.Millisecond)
 	}, func(*testing.T, *server) {}, true},
 	{"read-only replica", func(t *testing.T, s *server) {
@@ -67,11 +67,12 @@ func inStep(s *server) error {
 // few wait for the timeout; when it is back, it decides again by itself.
 func TestOutages(t *testing.T) {
 	t.Parallel()
-	for _, o := range outages {
+	for i, o := range outages {
+		lease := 10 * (i % 2) // one by one or ahead: a timeout is the same
 		t.Run(o.name, func(t *testing.T) {
 			t.Parallel()
 			s := startServer(t)
-			deny := newLimiter(t, s.client(), nil)
+			deny := newLimiter(t, s.client(), &redislimit.Config{Lease: lease})
 			fallback := newLimiter(t, s.client(), &redislimit.Config{OnFailure: redislimit.Fallback, Nodes: 2})
 			admit := newLimiter(t, s.client(), &redislimit.Config{OnFailure: redislimit.InsecureAdmitOnFailure})
 			list := keyBucket("o", "k", hour)
@@ -188,7 +189,7 @@ func TestFlush(t *testing.T) {
 // A server that takes no more connections is one that fails.
 func TestConnectionLimit(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, "--maxclients", "5")
+	s := startServer(t, "--maxclients", "6") // one is the test's own
 	var held []*redis.Client
 	for range 5 {
 		client := redis.NewClient(&redis.Options{Addr: s.addr(), PoolSize: 1, MaxRetries: -1})

@@ -47,13 +47,13 @@ const (
 	abandoned // nobody waits: it must not take anything
 )
 
-// do has c sent and waits for its answer, for no longer than the timeout.
-func (la *lane) do(ctx context.Context, c *call) (string, error) {
+// do has c sent and waits for its answer, for no longer than within.
+func (la *lane) do(ctx context.Context, within time.Duration, c *call) (string, error) {
 	la.mu.Lock()
 	la.queue = append(la.queue, c)
 	la.startSender()
 	la.mu.Unlock()
-	timeout := time.NewTimer(la.limiter.cfg.Timeout)
+	timeout := time.NewTimer(within)
 	defer timeout.Stop()
 	select {
 	case <-c.done:

@@ -15,6 +15,7 @@ const (
 // takeLeased takes from what is in hand; what is not, Redis is asked for.
 func (l *Limiter) takeLeased(ctx context.Context, n int, buckets []apikey.Bucket) (apikey.Decision, error) {
 	sh := l.leases.shard(buckets[0].Owner)
+	var end time.Duration
 	for waits := 0; ; waits++ {
 		now := l.moment()
 		sh.mu.Lock()
@@ -22,15 +23,18 @@ func (l *Limiter) takeLeased(ctx context.Context, n int, buckets []apikey.Bucket
 			sh.mu.Unlock()
 			return d, nil
 		}
+		if waits == 0 {
+			end = now.mono + l.cfg.Timeout
+		}
 		var f *flight
 		if waits < maxWaits {
 			f = sh.join(now, n, buckets)
 		}
 		if f == nil {
-			return l.takeAhead(ctx, sh, now, n, buckets) // which unlocks
+			return l.takeAhead(ctx, sh, now, end, n, buckets) // which unlocks
 		}
 		sh.mu.Unlock()
-		if err := l.wait(ctx, f); err != nil {
+		if err := wait(ctx, end-now.mono, f); err != nil {
 			return apikey.Decision{}, err
 		}
 	}
@@ -68,8 +72,8 @@ func (sh *leaseShard) join(now moment, n int, buckets []apikey.Bucket) *flight {
 	return nil
 }
 
-func (l *Limiter) wait(ctx context.Context, f *flight) error {
-	timeout := time.NewTimer(l.cfg.Timeout)
+func wait(ctx context.Context, within time.Duration, f *flight) error {
+	timeout := time.NewTimer(within)
 	defer timeout.Stop()
 	select {
 	case <-f.done:
@@ -90,7 +94,7 @@ type asking struct {
 
 // takeAhead takes n from each of the buckets: from hand where they are, and of
 // the rest in Redis, all or none. sh is locked, and is unlocked.
-func (l *Limiter) takeAhead(ctx context.Context, sh *leaseShard, now moment, n int, buckets []apikey.Bucket) (apikey.Decision, error) {
+func (l *Limiter) takeAhead(ctx context.Context, sh *leaseShard, now moment, end time.Duration, n int, buckets []apikey.Bucket) (apikey.Decision, error) {
 	list := make([]asking, len(buckets))
 	questions := make([]question, 0, len(buckets))
 	for i := range buckets {
@@ -106,7 +110,7 @@ func (l *Limiter) takeAhead(ctx context.Context, sh *leaseShard, now moment, n i
 		questions = append(questions, l.question(e, b, now, hot))
 	}
 	sh.mu.Unlock()
-	reply, err := l.ask(ctx, n, questions)
+	reply, err := l.ask(ctx, end, n, questions)
 
 	sh.mu.Lock()
 	defer sh.mu.Unlock()

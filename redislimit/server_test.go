@@ -22,6 +22,8 @@ type server struct {
 	port int
 	args []string
 	cmd  *exec.Cmd
+
+	control *redis.Client // for the test's own commands
 }
 
 // startServer starts one in a directory of its own and ends it with the test.
@@ -35,8 +37,10 @@ func startServer(t testing.TB, args ...string) *server {
 		t.Skip("there is no redis-server: install Redis 6.2 or later")
 	}
 	s := &server{t: t, port: freePort(t), args: append([]string{"--dir", t.TempDir()}, args...)}
-	s.start()
+	s.control = redis.NewClient(&redis.Options{Addr: s.addr(), MaxRetries: -1})
+	t.Cleanup(func() { _ = s.control.Close() })
 	t.Cleanup(s.kill)
+	s.start()
 	return s
 }
 
@@ -68,14 +72,12 @@ func (s *server) start() {
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	client := redis.NewClient(&redis.Options{Addr: s.addr()})
-	defer func() { _ = client.Close() }()
-	eventually(s.t, "the server answers", func() error { return client.Ping(context.Background()).Err() })
+	eventually(s.t, "the server answers", func() error { return s.control.Ping(context.Background()).Err() })
 }
 
 // kill ends the server as kill -9 does.
 func (s *server) kill() {
-	if s.cmd.ProcessState != nil {
+	if s.cmd == nil || s.cmd.Process == nil || s.cmd.ProcessState != nil {
 		return
 	}
 	_ = s.cmd.Process.Kill()
@@ -98,7 +100,7 @@ func (s *server) client() *redis.Client {
 
 func (s *server) do(args ...any) any {
 	s.t.Helper()
-	v, err := s.client().Do(context.Background(), args...).Result()
+	v, err := s.control.Do(context.Background(), args...).Result()
 	if err != nil {
 		s.t.Fatalf("%v: %v", args, err)
 	}

@@ -66,15 +66,14 @@ local function read_leases(b, value)
   end
 end
 
--- load returns a bucket as it is now, or an error.
+-- load returns a bucket as it is now, or nil for what is none.
 local function load(key, request, pos)
   local n, per, capacity, ahead, id, old, back = unpack('<ddddddd', request, pos)
   local b = {key = key, n = n, per = per, capacity = capacity * 1e6, ahead = ahead, id = id,
     used = 0, last = now, at = now, stored_used = 0, stored_last = now, out = 0, leases = none, changed = false, missing = false}
   local value = pcall('GET', key)
   if not value then return b end
-  if type(value) == 'table' then return nil, value.err end
-  if #value % 24 ~= 8 or #value < 32 then return nil, 'not a bucket' end
+  if type(value) == 'table' or #value % 24 ~= 8 or #value < 32 then return nil end
   b.used, b.last, b.n, b.per = unpack('<dddd', value)
   b.stored_used, b.stored_last = b.used, b.last
   b.at = max(now, b.last) -- a clock that goes back gives nothing
@@ -85,6 +84,20 @@ local function load(key, request, pos)
     b.n, b.per, b.changed = n, per, true
   end
   return b
+end
+
+-- fill is how long from now it takes until what was missing at a time has
+-- flowed in, to the microsecond in which a later call will find it.
+local function fill(missing, at, n, per)
+  if missing > 0 then
+    local wait, step = ceil(missing * per / (n * 1e9)), 1
+    while wait < century and floor(wait * n * 1e9 / per) < missing do
+      wait = wait + step
+      step = step * 2
+    end
+    at = at + wait
+  end
+  return max(0, min(at - now, century))
 end
 
 -- hold_until is how long from now it takes until no more than used is used.
@@ -99,16 +112,8 @@ local function hold_until(b, used)
     out = out - lease[2]
   end
   local missing = is - used
-  if missing > 0 then
-    missing = missing + #b.leases -- each rounds once more
-    local wait, step = ceil(missing * b.per / (b.n * 1e9)), 1
-    while wait < century and flow(b, wait) < missing do
-      wait = wait + step
-      step = step * 2
-    end
-    last = last + wait
-  end
-  return max(0, min(last - now, century))
+  if missing > 0 then missing = missing + #b.leases end -- each rounds once more
+  return fill(missing, last, b.n, b.per)
 end
 
 local function save(b)
@@ -141,13 +146,14 @@ local function grant(b, lease_time)
   return tokens / 1e6
 end
 
--- decide answers one request, whose buckets are KEYS from the one after first.
+-- decide answers one request, whose buckets are KEYS from the one after first;
+-- nothing where one of them is none.
 local function decide(request, first)
   local n, lease_time = unpack('<dd', request)
   local buckets, allowed = {}, 1
   for i = 1, (#request - 24) / 56 do
-    local b, err = load(KEYS[first + i], request, i * 56 - 31)
-    if not b then return err end
+    local b = load(KEYS[first + i], request, i * 56 - 31)
+    if not b then return '' end
     buckets[i] = b
     b.missing = n > 0 and b.used + n * 1e6 > b.capacity
     if b.missing then allowed = 0 end
@@ -169,9 +175,55 @@ local function decide(request, first)
   return answer
 end
 
+-- What quick knows of the buckets of a request; made once for all requests.
+local used, last, stored, stored_at, rates, pers, levels, changed = {}, {}, {}, {}, {}, {}, {}, {}
+
+-- quick is decide for buckets that have no leases and want none, which are
+-- most: it makes no tables. It returns nil where it is not for it.
+local function quick(request, first, count)
+  local n, allowed = unpack('<d', request) * 1e6, 1
+  for i = 1, count do
+    local rate, per, capacity, ahead, _, old = unpack('<dddddd', request, i * 56 - 31)
+    if ahead > 0 or old > 0 then return nil end
+    local value = pcall('GET', KEYS[first + i])
+    local is, at, was, was_at = 0, now, 0, now
+    changed[i] = false
+    if value then
+      if type(value) == 'table' or #value ~= 32 then return nil end
+      local old_rate, old_per
+      was, was_at, old_rate, old_per = unpack('<dddd', value)
+      at = max(now, was_at)
+      is = max(0, was - floor((at - was_at) * old_rate * 1e9 / old_per))
+      if rate ~= old_rate or per ~= old_per then
+        changed[i], was, was_at = true, is, at
+      end
+    end
+    used[i], last[i], stored[i], stored_at[i] = is, at, was, was_at
+    rates[i], pers[i], levels[i] = rate, per, capacity * 1e6 - is
+    if levels[i] < n then allowed = 0 end
+  end
+  local answer = pack('<d', allowed)
+  for i = 1, count do
+    local rate, per, wait = rates[i], pers[i], 0
+    if allowed == 1 then
+      used[i] = used[i] + n
+      stored[i], stored_at[i], changed[i] = used[i], last[i], true
+    elseif levels[i] < n then
+      wait = max(1, fill(stored[i] - used[i] + n - levels[i], stored_at[i], rate, per))
+    end
+    local full = fill(stored[i], stored_at[i], rate, per)
+    if changed[i] then
+      call('SET', KEYS[first + i], pack('<dddd', used[i], last[i], rate, per), 'PX', ceil(full / 1000) + 1)
+    end
+    answer = answer .. pack('<dddd', used[i], 0, wait, full)
+  end
+  return answer
+end
+
 local answers, first = {}, 0
 for i, request in ipairs(ARGV) do
-  answers[i] = decide(request, first)
-  first = first + (#request - 24) / 56
+  local count = (#request - 24) / 56
+  answers[i] = quick(request, first, count) or decide(request, first)
+  first = first + count
 end
 return answers
