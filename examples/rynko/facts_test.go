@@ -200,7 +200,9 @@ var document = map[string]any{"templateId": "invoice", "format": "pdf", "variabl
 func testPermissions(t *testing.T, d *demotest.Demo) {
 	ana := d.As("ana", "acme")
 	everything := ana.Create(t, "Everything", may("*"))
-	created := func(path string) string { return d.Call(t, everything.Token, "POST", path, map[string]any{}).Want(201).String("id") }
+	created := func(path string) string {
+		return d.Call(t, everything.Token, "POST", path, map[string]any{}).Want(201).String("id")
+	}
 	routes := []struct {
 		permission, method, path string
 		status                   int
