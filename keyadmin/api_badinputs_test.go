@@ -56,6 +56,8 @@ var badInputs = []struct {
 	{`metadata from no operator`, post("keys", `{"name":"x","metadata":{"a":"b"}}`), 403, "operators_only", nil},
 	{`limits by update from no operator`, patch("keys/{own}", `{"limits":[]}`), 403, "operators_only", nil},
 	{`metadata by update from no operator`, patch("keys/{own}", `{"metadata":{}}`), 403, "operators_only", nil},
+	{`hold from no operator`, post("keys/{own}/hold", ""), 403, "operators_only", nil},
+	{`release from no operator`, post("keys/{held}/release", ""), 403, "operators_only", nil},
 	{`duplicate JSON key`, post("keys", `{"name":"x","name":"y"}`), 400, "malformed", []string{"body"}},
 	{`duplicate JSON key within`, request{as: "support", method: "POST", path: "keys", body: `{"name":"x","metadata":{"a":"1","a":"2"}}`}, 400, "malformed", []string{"body"}},
 	{`trailing {}`, post("keys", `{"name":"x"}{}`), 400, "malformed", []string{"body"}},
@@ -250,7 +252,31 @@ func TestGoodInputs(t *testing.T) {
 	if a := w.do(t, request{as: "ana", method: "POST", path: "keys", body: `{"name":"x"}`, header: http.Header{"Content-Type": {"Application/JSON; charset=UTF-8"}}}); a.status != 201 {
 		t.Errorf("JSON in other letters: %d %s", a.status, a.body)
 	}
+	if a := w.do(t, request{as: "ana", method: "PATCH", path: "keys/{own}", body: `{"name":"y"}`, header: http.Header{"If-Match": {`"9"`, `"1"`}}}); a.status != 200 {
+		t.Errorf("If-Match in two fields: %d %s", a.status, a.body)
+	}
 	if a := w.do(t, request{as: "ana", method: "POST", path: "keys/{own}/disable", header: http.Header{"Origin": {w.server.URL}, "Sec-Fetch-Site": {"same-origin"}}}); a.status != 200 {
 		t.Errorf("from the same origin: %d %s", a.status, a.body)
+	}
+}
+
+// TestManyFaults: an answer is not larger than what it answers, and is the same
+// each time.
+func TestManyFaults(t *testing.T) {
+	w := newWorld(t)
+	for _, body := range []string{
+		`{"name":"x","permissions":[0` + strings.Repeat(",0", 100_000) + `]}`,
+		`{"name":"x","permissions":["A"` + strings.Repeat(`,"A"`, 999) + `]}`,
+		`{"a":1,"b":1,"c":1,"d":1,"e":1,"f":1}`,
+	} {
+		first := w.do(t, post("keys", body))
+		if first.status != 422 || len(first.body) > 10<<10 || len(first.problem(t).Errors) == 0 {
+			t.Errorf("%d, %d bytes", first.status, len(first.body))
+		}
+		for range 3 {
+			if again := w.do(t, post("keys", body)); string(again.body) != string(first.body) {
+				t.Fatalf("%s and then %s", first.body, again.body)
+			}
+		}
 	}
 }

@@ -115,6 +115,10 @@ func TestToProblem(t *testing.T) {
 			t.Errorf("%v is %+v, want %d %s", c.err, p, c.status, c.code)
 		}
 	}
+	p := toProblem(&apikey.InvalidError{Fields: []apikey.FieldError{{Field: "NotBefore", Message: "must be before ExpiresAt"}}})
+	if diff := cmp.Diff([]fieldAt{{"body.not_before", "must be before expires_at"}}, p.Errors); diff != "" {
+		t.Error(diff)
+	}
 	if toProblem(nil) != nil {
 		t.Error("nothing is a problem")
 	}

@@ -1,11 +1,13 @@
 package keyadmin
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -132,7 +134,7 @@ var index = regexp.MustCompile(`\[\d+\]`)
 // are the host's mistake.
 func invalidFields(err *apikey.InvalidError) *problem {
 	p := problemOf(422, "invalid", titleInvalid, detailInvalid)
-	for _, f := range err.Fields {
+	for _, f := range err.Fields[:min(len(err.Fields), maxFaults)] {
 		if strings.HasPrefix(f.Field, "Actor.") {
 			return problemOf(500, "misconfigured", "Misconfigured", "The session that this service gave is malformed.")
 		}
@@ -193,11 +195,24 @@ func asProblem(ctx huma.Context, _ string, v any) (any, error) {
 		p.Code, p.Title, p.Detail = "internal", "Internal error", "The request could not be read."
 	}
 	if model, ok := v.(*huma.ErrorModel); ok && p.Status < 500 {
-		for _, d := range model.Errors {
-			p.Errors = append(p.Errors, faultOf(d))
-		}
+		p.Errors = faultsOf(model.Errors)
 	}
 	return p, nil
+}
+
+// maxFaults is how many are told of: a body has room for a million.
+const maxFaults = 50
+
+// faultsOf are faults in order: huma finds those of an object in any.
+func faultsOf(details []*huma.ErrorDetail) []fieldAt {
+	slices.SortFunc(details, func(a, b *huma.ErrorDetail) int {
+		return cmp.Or(cmp.Compare(a.Location, b.Location), cmp.Compare(a.Message, b.Message))
+	})
+	var faults []fieldAt
+	for _, d := range details[:min(len(details), maxFaults)] {
+		faults = append(faults, faultOf(d))
+	}
+	return faults
 }
 
 // faultOf is a fault that huma found, without the value that it is about.
