@@ -39,14 +39,14 @@ func TestCheckDurabilityOfSQLite(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer db.Close()
+		defer func() { _ = db.Close() }()
 		checkDurability(t, db, sqlstore.SQLite, says)
 	}
 	db, err := sql.Open("sqlite", ":memory:")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	db.SetMaxOpenConns(1)
 	checkDurability(t, db, sqlstore.SQLite, "in memory")
 }

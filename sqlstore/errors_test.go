@@ -103,7 +103,7 @@ func TestCutConnections(t *testing.T) {
 func cut(t *testing.T, db *sqltest.Database, d sqlstore.Dialect) {
 	t.Helper()
 	admin := db.Again(t, "")
-	defer admin.Close()
+	defer func() { _ = admin.Close() }()
 	admin.SetMaxOpenConns(1)
 	if d == sqlstore.PostgreSQL {
 		if _, err := admin.ExecContext(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -116,6 +116,7 @@ func cut(t *testing.T, db *sqltest.Database, d sqlstore.Dialect) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() { _ = rows.Close() }()
 	var all []int
 	for rows.Next() {
 		var id int

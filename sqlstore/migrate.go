@@ -55,7 +55,7 @@ func Migrate(ctx context.Context, db *sql.DB, d Dialect, cfg *Config) error {
 	if err != nil {
 		return failed(ctx, err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	m := &migration{store: s, conn: conn, all: all}
 	switch d {
 	case PostgreSQL:

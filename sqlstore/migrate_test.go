@@ -53,7 +53,7 @@ func TestSchemaAppliedByAnotherTool(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, m := range all {
-			for _, text := range strings.Split(strings.TrimSuffix(m.SQL(), ";\n"), ";\n\n") {
+			for text := range strings.SplitSeq(strings.TrimSuffix(m.SQL(), ";\n"), ";\n\n") {
 				mustExec(t, db, text)
 			}
 		}
@@ -140,7 +140,7 @@ func tables(t *testing.T, db *sqltest.Database, d sqlstore.Dialect) (names strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		var name string
 		if err := rows.Scan(&name); err != nil {

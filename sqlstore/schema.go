@@ -98,7 +98,7 @@ func each(ctx context.Context, on runner, st *statement, f func(scan func(...any
 }
 
 func eachRow(rows *sql.Rows, f func(scan func(...any) error) error) error {
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		if err := f(rows.Scan); err != nil {
 			return err

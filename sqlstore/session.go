@@ -23,14 +23,14 @@ type session struct {
 }
 
 func (x *session) rows(ctx context.Context, st *statement, a args) (*sql.Rows, error) {
-	if p := x.stmt(ctx, st); p != nil {
+	if p := x.stmt(ctx, st); p != nil { //nolint:sqlclosecheck // it stays, for the next call
 		return p.QueryContext(ctx, st.bind(a)...)
 	}
 	return x.on.QueryContext(ctx, st.text, st.bind(a)...)
 }
 
 func (x *session) row(ctx context.Context, st *statement, a args) *sql.Row {
-	if p := x.stmt(ctx, st); p != nil {
+	if p := x.stmt(ctx, st); p != nil { //nolint:sqlclosecheck // as above
 		return p.QueryRowContext(ctx, st.bind(a)...)
 	}
 	return x.on.QueryRowContext(ctx, st.text, st.bind(a)...)
@@ -40,7 +40,7 @@ func (x *session) row(ctx context.Context, st *statement, a args) *sql.Row {
 func (x *session) exec(ctx context.Context, st *statement, a args) (int64, error) {
 	var result sql.Result
 	var err error
-	if p := x.stmt(ctx, st); p != nil {
+	if p := x.stmt(ctx, st); p != nil { //nolint:sqlclosecheck // as above
 		result, err = p.ExecContext(ctx, st.bind(a)...)
 	} else {
 		result, err = x.on.ExecContext(ctx, st.text, st.bind(a)...)
@@ -85,7 +85,7 @@ func (s *Store) prepare(ctx context.Context, st *statement) *sql.Stmt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if first := s.prepared[st]; first != nil {
-		_ = p.Close() // another call was faster
+		_ = p.Close() //nolint:sqlclosecheck // another call was faster; the other one stays
 		return first
 	}
 	s.prepared[st] = p
@@ -249,7 +249,7 @@ func (s *Store) tryImmediate(ctx context.Context, f func(x *session) error) (kno
 	if err != nil {
 		return true, err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	_, err = conn.ExecContext(ctx, "BEGIN IMMEDIATE")
 	for n := 1; err != nil && s.retryBusy(ctx, err, n); n++ {
 		_, err = conn.ExecContext(ctx, "BEGIN IMMEDIATE")

@@ -80,10 +80,10 @@ var (
 )
 
 var (
-	// ErrSchema: the tables are absent, half made, or of another version than
+	// ErrSchema says that the tables are absent, half made, or of another version than
 	// this one needs. The message says what to do. Nothing was changed.
 	ErrSchema = errors.New("apikey: sqlstore: wrong schema")
-	// ErrNotDurable: the database is set to lose writes that it acknowledged.
+	// ErrNotDurable says that the database is set to lose writes that it acknowledged.
 	ErrNotDurable = errors.New("apikey: sqlstore: the database may lose acknowledged writes")
 )
 
@@ -120,8 +120,8 @@ func (c *Config) withDefaults(d Dialect) (Config, error) {
 		cfg.PollInterval = defaultPolling
 	}
 	var faults []error
-	fault := func(format string, args ...any) {
-		faults = append(faults, fmt.Errorf("apikey: sqlstore: %w: "+format, append([]any{apikey.ErrInvalid}, args...)...))
+	fault := func(says string) {
+		faults = append(faults, fmt.Errorf("apikey: sqlstore: %w: %s", apikey.ErrInvalid, says))
 	}
 	if d < PostgreSQL || d > SQLite {
 		fault("Dialect: must be PostgreSQL, MySQL or SQLite")

@@ -1,6 +1,6 @@
 package sqlstore
 
-var postgresTexts = texts{
+var postgresTexts = texts{ //nolint:gosec // no credentials: a secret is known here by its number
 	schema: [][]string{{
 		`CREATE TABLE {schema} (version INTEGER PRIMARY KEY, done SMALLINT NOT NULL)`,
 		`INSERT INTO {schema} (version, done) VALUES (1, 0)`,

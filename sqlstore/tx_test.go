@@ -114,7 +114,7 @@ func TestCapInsideRepeatableRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tx.Rollback()
+	defer func() { _ = tx.Rollback() }()
 	k := testKey(1, "acct")
 	err = s.Create(sqlstore.WithTx(t.Context(), tx), record(t, k), write(k, 5))
 	wantError(t, "Create with a cap at REPEATABLE READ", err, apikey.ErrNotApplied)

@@ -114,7 +114,7 @@ func Need(tb testing.TB, d sqlstore.Dialect) {
 	}
 	admin, err := sql.Open(driverOf(d), serverOf(d))
 	if err == nil {
-		defer admin.Close()
+		defer func() { _ = admin.Close() }()
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		err = admin.PingContext(ctx)
@@ -184,7 +184,7 @@ func admin(tb testing.TB, d sqlstore.Dialect, now, after string) {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
-		defer db.Close()
+		defer func() { _ = db.Close() }()
 		if _, err := db.ExecContext(context.Background(), after); err != nil {
 			tb.Error(err)
 		}
