@@ -43,9 +43,10 @@ type Config struct {
 
 	// Listen wakes Watch on PostgreSQL before the next poll. It waits for
 	// notifications on the channel, by LISTEN on a connection of its own, and
-	// calls wake after each, until ctx ends or listening fails, when it is called
-	// again after PollInterval. Set it on every node: writes then notify too. It
-	// cannot work through PgBouncer in transaction mode. nil: polls only.
+	// calls wake once it listens and after each, until ctx ends or listening
+	// fails, when it is called again after PollInterval. Set it on every node:
+	// writes then notify too. It cannot work through PgBouncer in transaction
+	// mode. nil: polls only.
 	Listen func(ctx context.Context, channel string, wake func()) error
 }
 
