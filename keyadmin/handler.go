@@ -19,6 +19,7 @@ type handler struct {
 	manager *apikey.Manager
 	origin  http.CrossOriginProtection
 	api     *api
+	ui      *ui
 }
 
 // securityHeaders are on every answer.
@@ -36,25 +37,32 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for name, value := range securityHeaders {
 		w.Header().Set(name, value)
 	}
-	if !h.sameOrigin(r) {
-		errCrossOrigin.write(w)
-		return
-	}
-	a, p := h.admit(r)
-	if p != nil {
-		p.write(w)
-		return
-	}
 	path, base, known := relative(r)
 	plain, err := url.PathUnescape(path)
-	if err != nil || !tidy(path) {
-		errNoCall.write(w)
+	if h.ui.serveAsset(w, r, path) {
 		return
 	}
-	a.base, a.baseKnown = base, known
+	var a *admitted
+	p := errCrossOrigin
+	if h.sameOrigin(r) {
+		a, p = h.admit(r)
+	}
+	if p == nil && (err != nil || !tidy(path)) {
+		p = errNoCall
+	}
+	if a != nil {
+		a.base, a.baseKnown = base, known
+	}
 	inner := r.WithContext(context.WithValue(r.Context(), admittedKey{}, a))
 	inner.URL = &url.URL{Path: plain, RawPath: path, RawQuery: r.URL.RawQuery}
-	h.api.ServeHTTP(w, inner)
+	switch {
+	case isPage(path):
+		h.ui.serve(w, inner, path, a, p)
+	case p != nil:
+		p.write(w)
+	default:
+		h.api.ServeHTTP(w, inner)
+	}
 }
 
 // sameOrigin reports whether a request that may change something comes from

@@ -2,8 +2,10 @@ package keyadmin
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/go-apikey/apikey"
@@ -32,10 +34,38 @@ type Config struct {
 	// has none.
 	Plan func(ctx context.Context, owner string) (apikey.Plan, error)
 
+	// Accent is the one colour of the page, as "#rrggbb". Where text of it would
+	// not be legible (WCAG 2.2, 1.4.3), by day or by night, a darker or lighter
+	// one is used there. "": a blue.
+	Accent string
+
+	// Links lead back into the host, from the head of the page. nil: none.
+	Links []Link
+
+	// SignIn is where the page leads who is nobody: a URL as LearnMore. "": no
+	// such link.
+	SignIn string
+
+	// SwitchOwner has Identify give another Owner from the next request on: it
+	// keeps the choice, in a cookie or in the host's session, and answers with a
+	// redirect. It is called for a form of the page and for one of the person's
+	// Owners only. nil: the page offers no switch.
+	SwitchOwner func(w http.ResponseWriter, r *http.Request, owner string)
+
+	// RotateAfter is how old a token may be before the page says that it is due
+	// for rotation. 0: 90 days; at least a day.
+	RotateAfter time.Duration
+
 	// Now is the Manager's clock. nil: time.Now.
 	Now func() time.Time
 
 	_ [0]func() // fields are named in literals
+}
+
+// Link is one in the head of the page.
+type Link struct {
+	Name string
+	URL  string // http, https, or a path of the host
 }
 
 // Session is a person, as far as managing keys goes.
@@ -75,9 +105,7 @@ func New(m *apikey.Manager, cfg *Config) (http.Handler, error) {
 	if h.cfg.Identify == nil {
 		faults = append(faults, apikey.FieldError{Field: "Config.Identify", Message: "must not be nil"})
 	}
-	if u, err := url.Parse(h.cfg.LearnMore); err != nil || u.Scheme != "" && u.Scheme != "http" && u.Scheme != "https" {
-		faults = append(faults, apikey.FieldError{Field: "Config.LearnMore", Message: "must be an http or https URL, or a path"})
-	}
+	faults = append(faults, h.cfg.faults()...)
 	if faults != nil {
 		return nil, &apikey.InvalidError{Fields: faults}
 	}
@@ -87,6 +115,36 @@ func New(m *apikey.Manager, cfg *Config) (http.Handler, error) {
 	if h.cfg.Now == nil {
 		h.cfg.Now = time.Now
 	}
+	if h.cfg.RotateAfter == 0 {
+		h.cfg.RotateAfter = 90 * 24 * time.Hour
+	}
+	h.cfg.Links = slices.Clone(h.cfg.Links)
 	h.api = newAPI(h)
+	h.ui = newUI(h.api)
 	return h, nil
+}
+
+// faults are what is wrong with how the page is to look.
+func (cfg *Config) faults() []apikey.FieldError {
+	var faults []apikey.FieldError
+	link := func(field, to string) {
+		if u, err := url.Parse(to); err != nil || u.Scheme != "" && u.Scheme != "http" && u.Scheme != "https" {
+			faults = append(faults, apikey.FieldError{Field: field, Message: "must be an http or https URL, or a path"})
+		}
+	}
+	link("Config.LearnMore", cfg.LearnMore)
+	link("Config.SignIn", cfg.SignIn)
+	for i, l := range cfg.Links {
+		link(fmt.Sprintf("Config.Links[%d].URL", i), l.URL)
+		if l.Name == "" || l.URL == "" {
+			faults = append(faults, apikey.FieldError{Field: fmt.Sprintf("Config.Links[%d]", i), Message: "must have a Name and a URL"})
+		}
+	}
+	if _, ok := parseColour(cfg.Accent); !ok && cfg.Accent != "" {
+		faults = append(faults, apikey.FieldError{Field: "Config.Accent", Message: "must be a colour as #rrggbb"})
+	}
+	if cfg.RotateAfter != 0 && cfg.RotateAfter < 24*time.Hour {
+		faults = append(faults, apikey.FieldError{Field: "Config.RotateAfter", Message: "must be 0, or at least a day"})
+	}
+	return faults
 }
