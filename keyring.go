@@ -280,16 +280,16 @@ func (r *Keyring) write(ctx context.Context, id string, f func(context.Context) 
 	defer cancel()
 	err := r.m.protect(func() error { return f(ctx) })
 	var unknown *OutcomeUnknownError
-	switch {
-	case err == nil, errors.As(err, &unknown):
+	if err == nil || errors.As(err, &unknown) {
 		return err
-	case errors.Is(err, ErrNotApplied):
-		return unavailable("store", err)
 	}
 	for _, known := range []error{ErrExists, ErrConflict, ErrKeyQuota, ErrNotFound} {
-		if errors.Is(err, known) {
+		if errors.Is(err, known) { // also where the Store says besides that it wrote nothing, which is so
 			return known
 		}
+	}
+	if errors.Is(err, ErrNotApplied) {
+		return unavailable("store", err)
 	}
 	return &OutcomeUnknownError{KeyID: id, Err: err}
 }

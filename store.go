@@ -107,7 +107,9 @@ type Watcher interface {
 }
 
 // Unwrapper is what a [Store] has that caches another. A [Keyring] reads and
-// writes through it; only verification uses the cache.
+// writes through what it returns; only verification uses the cache. A write
+// through it must make the cache forget the key before it returns, or this very
+// node would go on admitting a key that it revoked.
 type Unwrapper interface {
 	Unwrap() Store
 }
