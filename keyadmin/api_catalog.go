@@ -3,6 +3,7 @@ package keyadmin
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/go-apikey/apikey"
 )
@@ -90,6 +91,10 @@ func (a *admitted) mayGrant(p apikey.Permissions) bool {
 	return a.operator() || a.session.Actor.Ceiling.Covers(p)
 }
 
+// planTimeout is what a Manager gives the host's Plan if it is not told
+// otherwise.
+const planTimeout = 2 * time.Second
+
 var errPlan = errors.New("the plan cannot be asked")
 
 // plan is the owner's, and how many keys it leaves.
@@ -97,7 +102,9 @@ func (a *api) plan(ctx context.Context, who *admitted) (*planJSON, error) {
 	if a.cfg.Plan == nil {
 		return nil, nil //nolint:nilnil // there is none
 	}
-	plan, err := a.cfg.Plan(ctx, who.session.Owner)
+	asked, cancel := context.WithTimeout(ctx, planTimeout)
+	defer cancel()
+	plan, err := a.cfg.Plan(asked, who.session.Owner)
 	if err != nil {
 		return nil, errPlan // the host's own words are not for clients
 	}

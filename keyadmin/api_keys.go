@@ -203,9 +203,6 @@ func (a *api) keyUpdate(b *updateJSON) (*apikey.KeyUpdate, error) {
 		Name: b.Name.pointer(), Description: b.Description.pointer(), Permissions: b.Permissions.pointer(),
 		NotBefore: b.NotBefore.pointer(), ExpiresAt: b.ExpiresAt.pointer(), Metadata: b.Metadata.pointer(),
 	}
-	if b.Name.null {
-		p.Errors = append(p.Errors, fieldAt{"body.name", "must not be null"})
-	}
 	if b.Preset.set {
 		permissions := a.preset(b.Preset.value, b.Permissions.value, p)
 		u.Permissions = &permissions

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/csv"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -224,7 +223,7 @@ func TestFailures(t *testing.T) {
 	}
 	defer func() { _ = m.Close(context.Background()) }()
 	h, err := keyadmin.New(m, &keyadmin.Config{Identify: w.identify, Now: w.now, Plan: func(context.Context, string) (apikey.Plan, error) {
-		return apikey.Plan{}, errors.New("billing at 10.0.0.7 is down")
+		return apikey.Plan{}, fmt.Errorf("billing at 10.0.0.7: %w", apikey.ErrForbidden)
 	}})
 	if err != nil {
 		t.Fatal(err)
