@@ -25,5 +25,8 @@
 // Those that the database ended for another's sake (deadlocks, serialisation
 // failures), and those whose connection broke before the commit, are begun
 // anew. A failure before the commit is [apikey.ErrNotApplied]; one of the commit
-// itself leaves the outcome unknown, and is neither repeated nor called so.
+// itself leaves the outcome unknown, and is neither repeated nor called so. A
+// commit that is under way when a context ends is waited for, up to a second
+// more. READ COMMITTED on MySQL with a binary log needs binlog_format MIXED, the
+// default, or ROW.
 package sqlstore

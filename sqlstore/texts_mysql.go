@@ -50,7 +50,7 @@ var mysqlTexts = texts{ //nolint:gosec // no credentials: a secret is known here
 		`CREATE TABLE {nodes} (node VARBINARY(255) PRIMARY KEY, seen_at BIGINT NOT NULL) ENGINE = InnoDB`,
 		`CREATE TABLE {marks} (
 	key_id VARBINARY(32) NOT NULL, node VARBINARY(255) NOT NULL, seq BIGINT NOT NULL, PRIMARY KEY (key_id, node),
-	KEY {marks}_node (node)
+	KEY {marks}_node (node, key_id)
 ) ENGINE = InnoDB`,
 		`CREATE TABLE {history} (
 	n BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,

@@ -51,7 +51,7 @@ var postgresTexts = texts{ //nolint:gosec // no credentials: a secret is known h
 		`CREATE TABLE {marks} (
 	key_id TEXT COLLATE "C" NOT NULL, node TEXT COLLATE "C" NOT NULL, seq BIGINT NOT NULL, PRIMARY KEY (key_id, node)
 )`,
-		`CREATE INDEX {marks}_node ON {marks} (node)`,
+		`CREATE INDEX {marks}_node ON {marks} (node, key_id)`,
 		`CREATE TABLE {history} (
 	n BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	xid XID8 NOT NULL DEFAULT pg_current_xact_id(),

@@ -50,7 +50,7 @@ var sqliteTexts = texts{ //nolint:gosec // no credentials: a secret is known her
 		`CREATE TABLE {marks} (
 	key_id TEXT NOT NULL, node TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (key_id, node)
 ) STRICT, WITHOUT ROWID`,
-		`CREATE INDEX {marks}_node ON {marks} (node)`,
+		`CREATE INDEX {marks}_node ON {marks} (node, key_id)`,
 		`CREATE TABLE {history} (
 	n INTEGER PRIMARY KEY AUTOINCREMENT,
 	owner TEXT NOT NULL,
