@@ -1,6 +1,7 @@
 package redislimit
 
 import (
+	"context"
 	"strings"
 	"time"
 
@@ -63,4 +64,22 @@ func (l *Limiter) AgeLeases(wall bool) {
 		}
 		sh.mu.Unlock()
 	}
+}
+
+// HoldLeases keeps l from giving leases back by itself, as if it were stopped.
+func (l *Limiter) HoldLeases() { l.leases.sweeping.Store(true) }
+
+// ReturnTwice gives the lease of the only bucket back, twice, as a client does
+// that repeats a call whose answer was lost.
+func (l *Limiter) ReturnTwice(ctx context.Context) error {
+	for i := range l.leases.shards {
+		for _, q := range l.leases.shards[i].sweep(nil, l.moment(), l.cfg.LeaseTime, true) {
+			for range 2 {
+				if _, err := l.ask(ctx, l.end(), 0, []question{q}); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
 }
