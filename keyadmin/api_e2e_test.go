@@ -86,7 +86,8 @@ func TestLife(t *testing.T) {
 		t.Fatal(err)
 	}
 	shown := decode[keyShown](t, call("ana", "GET", "keys/{it}", "", 200))
-	if shown.State != "disabled" || shown.LastRefusal.Reason != string(apikey.ReasonDisabled) || len(shown.Secrets) != 2 || !shown.Secrets[1].NotAfter.Equal(start) {
+	if shown.State != "disabled" || shown.LastRefusal.Reason != string(apikey.ReasonDisabled) || len(shown.Secrets) != 2 || !shown.Secrets[1].NotAfter.Equal(start) ||
+		shown.Secrets[0].Masked != "rd_new_"+created.ID[:8]+"…" || shown.Secrets[1].Masked != created.Masked {
 		t.Errorf("shown: %+v", shown)
 	}
 	call("ana", "POST", "keys/{it}/enable", "", 200)
