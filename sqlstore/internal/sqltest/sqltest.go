@@ -27,11 +27,13 @@ func Dialects() []sqlstore.Dialect {
 	return []sqlstore.Dialect{sqlstore.SQLite, sqlstore.PostgreSQL, sqlstore.MySQL}
 }
 
-// Each runs a subtest for each dialect, skipping those without a server.
+// Each runs a subtest for each dialect, beside one another: most of what they do
+// is to wait for the disk. Those without a server are skipped.
 func Each(t *testing.T, f func(t *testing.T, d sqlstore.Dialect)) {
 	t.Helper()
 	for _, d := range Dialects() {
 		t.Run(d.String(), func(t *testing.T) {
+			t.Parallel()
 			Need(t, d)
 			f(t, d)
 		})
