@@ -39,7 +39,7 @@ var (
 	ErrOwner = errors.New("apikey: owner must be 1 to 255 bytes of UTF-8 without control characters")
 	// ErrForbidden: the actor may not do this; see [Actor].
 	ErrForbidden = errors.New("apikey: the actor may not do this")
-	// ErrPlan: the owner's plan refuses keys. The error's text ends in Plan.Refusal.
+	// ErrPlan is what every [*PlanError] is.
 	ErrPlan = errors.New("apikey: the owner's plan refuses keys")
 	// ErrRevoked: the key is revoked, which is for ever.
 	ErrRevoked = errors.New("apikey: the key is revoked; revoked is for ever")
@@ -88,6 +88,17 @@ func (e *InvalidError) Error() string {
 
 // Is reports whether target is [ErrInvalid].
 func (e *InvalidError) Is(target error) bool { return target == ErrInvalid }
+
+// PlanError says that the owner's plan refuses keys. It is [ErrPlan] to
+// [errors.Is].
+type PlanError struct {
+	Refusal string // Plan.Refusal: a sentence for the owner
+}
+
+func (e *PlanError) Error() string { return ErrPlan.Error() + ": " + e.Refusal }
+
+// Is reports whether target is [ErrPlan].
+func (e *PlanError) Is(target error) bool { return target == ErrPlan }
 
 // OutcomeUnknownError says that a write may or may not have happened: the
 // store failed in a way that does not tell. Get KeyID to see which; a key that

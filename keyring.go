@@ -182,7 +182,7 @@ func (r *Keyring) record(ctx context.Context, id string) (*Record, error) {
 	return rec, nil
 }
 
-// Create issues a new key. [ErrPlan] if the owner's plan refuses keys,
+// Create issues a new key. [*PlanError] if the owner's plan refuses keys,
 // [ErrKeyQuota] if it has as many live ones as the plan allows.
 //
 // When the outcome is not known the key may exist, with a token that nobody
@@ -242,17 +242,12 @@ var errCeiling = fmt.Errorf("%w: the key may do more than the actor's Ceiling co
 // quota asks the owner's plan, afresh, how many keys there may be beside a new
 // one.
 func (r *Keyring) quota(ctx context.Context) (int, error) {
-	if r.m.plans == nil {
-		return NoCap, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, r.m.cfg.StoreTimeout)
-	defer cancel()
-	plan, err := r.m.plans.askHost(ctx, r.owner)
+	plan, err := r.m.Plan(ctx, r.owner)
 	if err != nil {
-		return 0, unavailable("plan", err)
+		return 0, err
 	}
 	if plan.Refusal != "" {
-		return 0, fmt.Errorf("%w: %s", ErrPlan, plan.Refusal)
+		return 0, &PlanError{Refusal: plan.Refusal}
 	}
 	return plan.MaxKeys, nil
 }

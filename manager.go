@@ -300,6 +300,34 @@ func (m *Manager) ForgetPlan(owner string) {
 // Formats is a copy of the formats that are accepted, defaults filled in.
 func (m *Manager) Formats() []Format { return append([]Format(nil), m.formats...) }
 
+// Catalog is a copy of Config.Catalog; nil: any well-formed permission may be
+// granted.
+func (m *Manager) Catalog() *Catalog { return m.cfg.Catalog.clone() }
+
+// Plan asks Config.Plan what an owner may do now, as Create does. Without
+// Config.Plan it is a Plan without a name and without a cap. Errors: [ErrOwner],
+// [*UnavailableError], [ErrClosed].
+func (m *Manager) Plan(ctx context.Context, owner string) (Plan, error) {
+	switch {
+	case m.closed.Load():
+		return Plan{}, ErrClosed
+	case !validOwner(owner):
+		return Plan{}, ErrOwner
+	case m.plans == nil:
+		return Plan{MaxKeys: NoCap}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, m.cfg.StoreTimeout)
+	defer cancel()
+	plan, err := m.plans.askHost(ctx, owner)
+	if err != nil {
+		return Plan{}, unavailable("plan", err)
+	}
+	return plan, nil
+}
+
+// Now is the time by Config.Now.
+func (m *Manager) Now() time.Time { return m.now() }
+
 // List lists keys of one owner, or with q.AllOwners of all: for operators'
 // tools. Errors: [ErrInvalid], [ErrOwner], [*UnavailableError].
 func (m *Manager) List(ctx context.Context, q Query) (Page, error) {

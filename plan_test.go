@@ -454,3 +454,32 @@ func TestPlanFunctionThatEndsItsGoroutine(t *testing.T) {
 		t.Errorf("once the function answers again: %v", err)
 	}
 }
+
+func TestManagerPlan(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.plan.MaxKeys = 5
+	if p, err := w.Plan(t.Context(), "acct_42"); err != nil || p.Name != "pro" || p.MaxKeys != 5 {
+		t.Errorf("%+v, %v", p, err)
+	}
+	w.plan.Refusal = "Upgrade to have keys."
+	_, err := w.ring().Create(t.Context(), apikey.KeyParams{Name: "refused"})
+	if refused, ok := errors.AsType[*apikey.PlanError](err); !ok || !errors.Is(err, apikey.ErrPlan) || refused.Refusal != w.plan.Refusal {
+		t.Errorf("Create: %v", err)
+	}
+	w.plan.Name = ""
+	if _, err := w.Plan(t.Context(), "acct_42"); !isUnavailable(err, "plan") {
+		t.Errorf("a plan without a name: %v", err)
+	}
+	if _, err := w.Plan(t.Context(), ""); !errors.Is(err, apikey.ErrOwner) {
+		t.Errorf("no owner: %v", err)
+	}
+	m := newManager(t, nil)
+	if p, err := m.Plan(t.Context(), "acct_42"); err != nil || p.MaxKeys != apikey.NoCap || m.Catalog() != nil || m.Now().IsZero() {
+		t.Errorf("%+v, %v", p, err)
+	}
+	closeManager(t, m)
+	if _, err := m.Plan(t.Context(), "acct_42"); !errors.Is(err, apikey.ErrClosed) {
+		t.Errorf("closed: %v", err)
+	}
+}
