@@ -13,8 +13,6 @@ import (
 	"testing"
 )
 
-const modulePath = "github.com/go-apikey/apikey"
-
 // mayRequire is all that the root module may require, for ever: who adds this module to a service adds
 // these and nothing else.
 var mayRequire = []string{"github.com/google/go-cmp", "golang.org/x/crypto", "golang.org/x/time"}
