@@ -12,6 +12,7 @@ require (
 	github.com/go-apikey/apikey v0.0.0-00010101000000-000000000000
 	github.com/go-apikey/apikey/keyadmin v0.0.0-00010101000000-000000000000
 	github.com/go-apikey/apikey/sqlstore v0.0.0-00010101000000-000000000000
+	github.com/google/go-cmp v0.7.0
 	modernc.org/sqlite v1.60.0
 )
 

@@ -27,15 +27,26 @@ func (s *service) login(w http.ResponseWriter, r *http.Request) {
 		Problem(w, http.StatusNotFound, "not_found", "There is no such owner.")
 		return
 	}
-	cookie := http.Cookie{Name: userCookie, Value: user, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode}
-	http.SetCookie(w, &cookie)
-	cookie.Name, cookie.Value = ownerCookie, owner
-	if owner == "" { // what the one before looked at may not be theirs
+	setCookie(w, userCookie, user)
+	setCookie(w, ownerCookie, owner) // "": what the one before looked at may not be theirs
+	w.Header().Set("Cache-Control", "no-store")
+	http.Redirect(w, r, within(query.Get("to")), http.StatusSeeOther)
+}
+
+// switchOwner has the dashboard look at another owner. It fulfils
+// keyadmin.Config.SwitchOwner.
+func switchOwner(w http.ResponseWriter, r *http.Request, owner string) {
+	setCookie(w, ownerCookie, owner)
+	http.Redirect(w, r, dashboard, http.StatusSeeOther)
+}
+
+// setCookie sets a cookie for as long as the browser is open; "": it ends it.
+func setCookie(w http.ResponseWriter, name, value string) {
+	cookie := http.Cookie{Name: name, Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode}
+	if value == "" {
 		cookie.MaxAge = -1
 	}
 	http.SetCookie(w, &cookie)
-	w.Header().Set("Cache-Control", "no-store")
-	http.Redirect(w, r, within(query.Get("to")), http.StatusSeeOther)
 }
 
 // within is where to go after the login: to, if it is a path of this site.

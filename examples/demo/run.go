@@ -104,7 +104,8 @@ func withTime(ctx context.Context, f func(context.Context) error) error {
 // handler is all that the program serves: the API, the dashboard, and /demo/.
 func (s *service) handler() (http.Handler, error) {
 	admin, err := keyadmin.New(s.keys, &keyadmin.Config{
-		Identify: s.identify, Title: s.Title + " API keys", Catalog: s.Config.Catalog, Plan: s.plan,
+		Identify: s.identify, SwitchOwner: switchOwner, SignIn: "/demo/",
+		Title: s.Title + " API keys", Catalog: s.Config.Catalog, Plan: s.plan,
 	})
 	if err != nil {
 		return nil, err

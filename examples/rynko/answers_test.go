@@ -17,9 +17,9 @@ func TestErrors(t *testing.T) {
 	ana, support := d.As("ana", "acme"), d.As("support", "acme")
 	good := ana.Create(t, "Good", may("analytics:view"))
 	weak := ana.Create(t, "Weak", may("documents:generate"))
-	state := func(name string, make func(k demotest.Key)) string {
+	state := func(name string, into func(k demotest.Key)) string {
 		key := ana.Create(t, name, may("analytics:view"))
-		make(key)
+		into(key)
 		return "Bearer " + key.Token
 	}
 	soon := time.Now().Add(time.Second)

@@ -99,7 +99,7 @@ func (d *Demo) Stop(signal os.Signal) {
 	rest, _ := io.ReadAll(d.stdout) // Wait closes the pipe, so it is read to its end first
 	d.Said = string(rest)
 	if err := d.cmd.Wait(); err != nil || d.stderr.Len() > 0 {
-		d.t.Errorf("after %v it ended with %v, and on stderr %q; want status 0 and nothing", signal, err, d.stderr.String())
+		d.t.Errorf("after %v it ended with %v, and on stderr %.2000q; want status 0 and nothing", signal, err, d.stderr.String())
 	}
 }
 

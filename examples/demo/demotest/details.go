@@ -36,7 +36,9 @@ func (s *Service) Contract(t *testing.T) {
 	t.Run("the owner looked at is the header, the cookie, or the person's first", func(t *testing.T) {
 		key := who.Create(t, "Whose", nil)
 		for _, test := range []struct{ cookies, user, owner string }{
-			{"", s.Member, s.Owner}, {"", s.Member, ""}, {"demo_user=" + s.Member, "", ""},
+			{"", s.Member, s.Owner},
+			{"", s.Member, ""},
+			{"demo_user=" + s.Member, "", ""},
 			{"demo_user=" + s.Member + "; demo_owner=" + s.Owner, "", ""},
 			{"demo_user=" + s.Stranger + "; demo_owner=nowhere", s.Member, s.Owner}, // headers come first
 		} {

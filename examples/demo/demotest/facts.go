@@ -1,6 +1,7 @@
 package demotest
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -34,9 +35,7 @@ func (s *Service) Start(t *testing.T, args ...string) *Demo {
 func (s *Service) with(more Fields) Fields {
 	all := Fields{}
 	for _, fields := range []Fields{s.Grants, more} {
-		for name, value := range fields {
-			all[name] = value
-		}
+		maps.Copy(all, fields)
 	}
 	return all
 }

@@ -1,6 +1,7 @@
 package demotest
 
 import (
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -53,9 +54,7 @@ func (p *Person) Create(t testing.TB, name string, fields Fields) Key {
 func (p *Person) TryCreate(t testing.TB, name string, fields Fields) *Answer {
 	t.Helper()
 	body := map[string]any{"name": name}
-	for field, value := range fields {
-		body[field] = value
-	}
+	maps.Copy(body, fields)
 	return p.Do(t, http.MethodPost, "keys", body)
 }
 
