@@ -12,7 +12,8 @@ import (
 )
 
 // fiberGuard is Guard for fiber. Handlers find the caller by
-// apikey.FromContext in c.Context().
+// apikey.FromContext in c.Context(). A Guard inside of adaptor.HTTPMiddleware
+// is none: the caller does not get from there to the handler.
 func fiberGuard(keys *apikey.Manager, p apikey.Policy) fiber.Handler {
 	return func(c fiber.Ctx) error {
 		r, err := fiberRequest(c)
@@ -33,10 +34,10 @@ func fiberGuard(keys *apikey.Manager, p apikey.Policy) fiber.Handler {
 	}
 }
 
-// fiberRequest is c as net/http sees it. The headers are copied once more,
-// because of two lines of one name, such as two keys, the adaptor keeps the
-// last, and because its strings change under whoever still holds them when the
-// handler has returned, such as a store that was asked for the ID in a token.
+// fiberRequest is c as net/http sees it. The headers are copied once more:
+// of two lines of one name, such as two keys, the adaptor keeps the last, and
+// its strings change when the handler has returned, also under a store that was
+// asked for the ID in a token and has kept it.
 func fiberRequest(c fiber.Ctx) (*http.Request, error) {
 	r, err := adaptor.ConvertRequest(c, true)
 	if err != nil {

@@ -152,6 +152,20 @@ func TestRoutersAnswerAlike(t *testing.T) {
 	}
 }
 
+// TestEscapedOwners: routers read escapes differently, and none lets a key of
+// one account into another's by them.
+func TestEscapedOwners(t *testing.T) {
+	for _, path := range []string{"acct%5F43", "acct%5f43", "acct_43%2F..%2Facct_42", "acct_42%2F..%2Facct_43", "acct_42%00", "%61cct_43", ""} {
+		for _, router := range httpRouters {
+			w := newWorld(t, time.Minute)
+			got := send(t, start(t, router, &w.service), get("/accounts/"+path+"/reports", bearer(w.reader)))
+			if strings.HasPrefix(got, "HTTP/1.1 2") {
+				t.Errorf("%s let a key of %s into /accounts/%s:\n%s", router, ourAccount, path, got)
+			}
+		}
+	}
+}
+
 // start serves s until the test ends.
 func start(t *testing.T, router string, s *service) (addr string) {
 	t.Helper()
