@@ -80,12 +80,11 @@ func (u *ui) serve(w http.ResponseWriter, r *http.Request, path string, who *adm
 		w.Header().Set("Location", asked[strings.LastIndexByte(asked, '/')+1:]+"/")
 		w.WriteHeader(http.StatusPermanentRedirect)
 	default:
-		handler, pattern := u.mux.Handler(r)
-		if pattern == "" {
+		if _, pattern := u.mux.Handler(r); pattern == "" {
 			v.refuse(errNoCall)
 			return
 		}
-		handler.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), viewKey{}, v)))
+		u.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), viewKey{}, v)))
 	}
 }
 

@@ -13,10 +13,10 @@ type action struct {
 	path     string // as in "ui/keys/{id}/disable"
 	needs    ability
 	operator bool
-	done     string                                                                       // word of the notice
-	fresh    bool                                                                         // the form must be of the key's present version
+	done     string // word of the notice
+	fresh    bool   // the form must be of the key's present version
 	do       func(r *apikey.Keyring, ctx context.Context, id string) (*apikey.Key, error)
-	confirm  func(v *view, k *apikey.Key, state apikey.State) (*confirmView, error)       // nil: not asked for
+	confirm  func(v *view, k *apikey.Key, state apikey.State) (*confirmView, error) // nil: not asked for
 }
 
 // confirmView asks whether a person is sure.
@@ -38,7 +38,9 @@ func (u *ui) registerActions() {
 		{path: "release", needs: change, operator: true, done: "released", fresh: true, do: (*apikey.Keyring).Release},
 		{path: "end-rotation", needs: change, done: "ended", fresh: true, do: (*apikey.Keyring).EndRotation},
 		{path: "revoke", needs: revoke, done: "revoked", do: (*apikey.Keyring).Revoke, confirm: confirmRevoke},
-		{path: "delete", needs: revoke, done: "deleted", do: deleteKey, confirm: confirmDelete},
+		{path: "delete", needs: revoke, done: "deleted", do: func(r *apikey.Keyring, ctx context.Context, id string) (*apikey.Key, error) {
+			return nil, r.Delete(ctx, id)
+		}, confirm: confirmDelete},
 	} {
 		u.post("/ui/keys/{id}/"+a.path, a.needs, u.act(a))
 		if a.confirm != nil {
@@ -111,8 +113,4 @@ func confirmDelete(v *view, k *apikey.Key, _ apikey.State) (*confirmView, error)
 		Verb: "Delete",
 		Text: "The key disappears from the list, with its counts. Its history stays. It cannot be brought back.",
 	}, nil
-}
-
-func deleteKey(r *apikey.Keyring, ctx context.Context, id string) (*apikey.Key, error) {
-	return nil, r.Delete(ctx, id)
 }

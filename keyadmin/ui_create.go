@@ -22,8 +22,8 @@ type newView struct {
 
 func (u *ui) newKey(v *view) *problem {
 	f := &keyForm{Expiry: "90"}
-	if u.cfg.Catalog != nil && len(u.cfg.Catalog.Presets) > 0 {
-		for _, p := range u.cfg.Catalog.Presets {
+	if u.known != nil && len(u.known.Presets) > 0 {
+		for _, p := range u.known.Presets {
 			if v.who.mayGrant(p.Permissions) {
 				f.Preset = p.Name
 				break

@@ -32,8 +32,8 @@ func (u *ui) formOf(k *apikey.Key) *keyForm {
 	for _, p := range k.Permissions {
 		f.Permissions = append(f.Permissions, string(p))
 	}
-	if u.cfg.Catalog != nil {
-		for _, preset := range u.cfg.Catalog.Presets {
+	if u.known != nil {
+		for _, preset := range u.known.Presets {
 			if preset.Permissions.Covers(k.Permissions) && k.Permissions.Covers(preset.Permissions) {
 				f.Preset, f.Permissions = preset.Name, nil
 				break

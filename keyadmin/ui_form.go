@@ -216,7 +216,7 @@ type choice struct {
 // choices offers the catalog, and besides what the form has that the catalog
 // does not: a pattern such as "calls:*", or what the catalog had once.
 func (u *ui) choices(v *view, f *keyForm, cat *catalogJSON) choices {
-	c := choices{Presets: cat.Presets, Free: u.cfg.Catalog == nil}
+	c := choices{Presets: cat.Presets, Free: u.known == nil}
 	if c.Free {
 		return c
 	}

@@ -171,6 +171,15 @@ func planOf(p *planJSON, err error) *planView {
 // Used is how many keys count against the cap.
 func (p *planView) Used() int { return *p.MaxKeys - *p.KeysLeft }
 
+// Capped reports whether there is a cap.
+func (p *planView) Capped() bool { return p.MaxKeys != nil && p.KeysLeft != nil }
+
+// Max is the cap.
+func (p *planView) Max() int { return *p.MaxKeys }
+
+// Left is how many keys are left under it.
+func (p *planView) Left() int { return max(0, *p.KeysLeft) }
+
 // Bar is that in parts of 100.
 func (p *planView) Bar() int {
 	if *p.MaxKeys <= 0 {

@@ -224,6 +224,8 @@
   addEventListener("pageshow", (event) => {
     if (event.persisted && document.querySelector("[data-wiped]")) location.replace(document.getElementById("main").dataset.at || root.href);
   });
+  const icon = document.querySelector("link[rel=icon]");
+  icon.href = icon.href; // relative no longer: the address changes without the head
   history.scrollRestoration = "manual";
   ready(document);
   const first = document.querySelector("[data-focus]");
