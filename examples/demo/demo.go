@@ -29,6 +29,10 @@ type Service struct {
 	// Routes adds the API that the keys guard.
 	Routes func(keys *apikey.Manager, mux *http.ServeMux)
 
+	// Try is what to give to curl for a call of the API with a key's $TOKEN.
+	// {base} in it is the address.
+	Try string
+
 	// Seed puts into the store what it begins with, and is called at every
 	// start; what it returns is printed. nil: nothing.
 	Seed func(ctx context.Context, keys *apikey.Manager) (say string, err error)

@@ -82,7 +82,7 @@ func (s *Service) serve(ctx context.Context, addr string, store apikey.Store, st
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	base := "http://" + listener.Addr().String()
-	fmt.Fprintf(stdout, "listening on %s\n\nopen %s/demo/\n%s", base, base, strings.ReplaceAll(say, "{base}", base))
+	fmt.Fprint(stdout, s.guide(base)+say)
 	select {
 	case err := <-served:
 		return err
@@ -92,6 +92,19 @@ func (s *Service) serve(ctx context.Context, addr string, store apikey.Store, st
 		return server.Close() // somebody did not end a request in time
 	}
 	return nil
+}
+
+// guide is what to do with a service that runs at base.
+func (s *Service) guide(base string) string {
+	return "listening on " + base + strings.NewReplacer("{base}", base, "{user}", s.People[0].ID).Replace(`
+
+Open {base}/demo/ to manage keys, or make one here:
+
+    curl -H 'X-Demo-User: {user}' -H 'Content-Type: application/json' -d '{"name":"CI","permissions":["*"]}' {base}/dashboard/keys
+
+With its token in $TOKEN:
+
+`) + "    curl " + strings.ReplaceAll(s.Try, "{base}", base) + "\n"
 }
 
 // withTime calls f with a moment to finish, though ctx has ended.
@@ -105,7 +118,7 @@ func withTime(ctx context.Context, f func(context.Context) error) error {
 func (s *service) handler() (http.Handler, error) {
 	admin, err := keyadmin.New(s.keys, &keyadmin.Config{
 		Identify: s.identify, SwitchOwner: switchOwner, SignIn: "/demo/",
-		Title: s.Title + " API keys", Catalog: s.Config.Catalog, Plan: s.plan,
+		Title: s.Title + " API keys",
 	})
 	if err != nil {
 		return nil, err

@@ -51,6 +51,7 @@ func main() {
 			{ID: "di", Owners: []string{"lab"}, Ceiling: apikey.Permissions{"*:read"}},
 		},
 		Routes: routes,
+		Try:    `-H "Authorization: Bearer $TOKEN" {base}/v1/jobs`,
 	})
 }
 

@@ -56,6 +56,7 @@ func main() {
 			{ID: "cy", Owners: []string{"freeco"}},
 		},
 		Routes: routes,
+		Try:    `-H "Authorization: Bearer $TOKEN" -X POST {base}/v1/calls`,
 	})
 }
 

@@ -47,6 +47,7 @@ func main() {
 			{ID: "cy", Owners: []string{"bigstudio"}},
 		},
 		Routes: routes,
+		Try:    `-H "X-Api-Key: $TOKEN" {base}/api/projects`,
 	})
 }
 

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"database/sql"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -106,5 +108,31 @@ func TestErrors(t *testing.T) {
 		if a.Header.Get("Retry-After") == "" || a.String("message") == "" {
 			t.Errorf("it says %s and Retry-After: %q", a.Body, a.Header.Get("Retry-After"))
 		}
+	})
+}
+
+// TestUnavailable takes the tables away under the running program.
+func TestUnavailable(t *testing.T) {
+	t.Run("its 503 has a code of its own", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "keys.db")
+		d := service.Start(t, "-db", file)
+		key := d.As("ana", "acme").Create(t, "Good", may("analytics:view"))
+		d.Call(t, key.Token, http.MethodGet, analyticsPath, nil).Want(200)
+		db, err := sql.Open("sqlite", file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		if _, err := db.ExecContext(t.Context(), "ALTER TABLE apikey_keys RENAME TO elsewhere"); err != nil {
+			t.Fatal(err)
+		}
+		a := d.Call(t, key.Token, http.MethodGet, analyticsPath, nil).WantCode(503, "ERR_SYS_001")
+		if a.Header.Get("Retry-After") == "" || a.String("message") == "" || strings.Contains(a.Body, "apikey_") {
+			t.Errorf("it says %s and Retry-After: %q", a.Body, a.Header.Get("Retry-After"))
+		}
+		if _, err := db.ExecContext(t.Context(), "ALTER TABLE elsewhere RENAME TO apikey_keys"); err != nil {
+			t.Fatal(err)
+		}
+		d.Call(t, key.Token, http.MethodGet, analyticsPath, nil).Want(200)
 	})
 }

@@ -107,6 +107,22 @@ func TestRynko(t *testing.T) {
 				t.Errorf("in %s ana sees %q", owner, names)
 			}
 		}
+		cookies := "demo_user=ana"
+		page := func(method, path string, body any) *demotest.Answer {
+			return d.Do(t, method, "/dashboard/"+path, body, func(r *http.Request) {
+				r.Header.Set("Cookie", cookies)
+				if body != nil {
+					r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+				}
+			})
+		}
+		for owner, want := range map[string]string{"acme": "In acme", "beta": "In beta"} { // as a browser does it
+			switched := page("POST", "ui/owner", "to="+owner).Want(303)
+			cookies = "demo_user=ana; " + strings.Split(switched.Header.Get("Set-Cookie"), ";")[0]
+			if shown := page("GET", "", nil).Want(200).Body; strings.Contains(shown, "In acme") == strings.Contains(shown, "In beta") || !strings.Contains(shown, want) {
+				t.Errorf("switched to %s, the page does not show %q alone", owner, want)
+			}
+		}
 		d.As("bo", "acme").Do(t, "GET", "keys", nil).Want(403)
 		d.As("cy", "beta").Do(t, "GET", "keys", nil).Want(403)
 	})

@@ -51,6 +51,7 @@ func main() {
 			{ID: "cy", Owners: []string{"acme"}, MayLook: true},
 		},
 		Routes: routes,
+		Try:    `-H "Authorization: Bearer $TOKEN" -d '{"templateId":"invoice","format":"pdf"}' {base}/api/v1/documents/generate`,
 		Seed:   importLegacy,
 	})
 }
@@ -196,5 +197,5 @@ func importLegacy(ctx context.Context, keys *apikey.Manager) (string, error) {
 	if errors.Is(err, apikey.ErrExists) {
 		err = nil
 	}
-	return "\ncurl -H 'Authorization: Bearer " + legacyToken + "' -d '{\"templateId\":\"invoice\",\"format\":\"pdf\"}' {base}/api/v1/documents/generate\n", err
+	return "\nA token of the system before, until its key is rotated: " + legacyToken + "\n", err
 }

@@ -32,7 +32,7 @@ func Program(main func()) {
 // Demo is a demo that runs.
 type Demo struct {
 	Base string // its address, as it says
-	Said string // what else it says at start, once it was stopped
+	Said string // what else it says at start
 	Send Sender
 
 	t      *testing.T
@@ -80,7 +80,8 @@ func start(t *testing.T, send Sender, program string, args ...string) *Demo {
 	if !ok {
 		t.Fatalf("the first line is %q, want the address that it listens on", line)
 	}
-	d.Base = base
+	rest, _ := d.stdout.Peek(d.stdout.Buffered()) // it says all of it in one write
+	d.Base, d.Said = base, string(rest)
 	return d
 }
 
@@ -96,8 +97,7 @@ func (d *Demo) Stop(signal os.Signal) {
 	if err := d.cmd.Process.Signal(signal); err != nil {
 		d.t.Error(err)
 	}
-	rest, _ := io.ReadAll(d.stdout) // Wait closes the pipe, so it is read to its end first
-	d.Said = string(rest)
+	_, _ = io.Copy(io.Discard, d.stdout) // Wait closes the pipe, so it is read to its end first
 	if err := d.cmd.Wait(); err != nil || d.stderr.Len() > 0 {
 		d.t.Errorf("after %v it ended with %v, and on stderr %.2000q; want status 0 and nothing", signal, err, d.stderr.String())
 	}

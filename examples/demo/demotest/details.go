@@ -166,6 +166,7 @@ func (s *Service) Contract(t *testing.T) {
 		Eventually(t, 2*time.Second, "the request is counted", func() bool { return who.Get(t, key.Path()).Number("requests") == 1 })
 		who.Revoke(t, key)
 	})
+	t.Run("what it prints to try works", s.tryGuide)
 	t.Run("runs by name from the top, and SIGINT and SIGTERM end it with status 0", s.byName)
 }
 
@@ -182,9 +183,36 @@ func (s *Service) byName(t *testing.T) {
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		d := start(t, s.Send, program)
 		d.Call(t, "", http.MethodGet, s.Path, nil).Want(http.StatusUnauthorized)
-		d.Stop(signal)
-		if !strings.Contains(d.Said, "/demo/") {
+		if !strings.Contains(d.Said, "Open "+d.Base+"/demo/") {
 			t.Errorf("it does not say what to open:\n%s", d.Said)
 		}
+		d.Stop(signal)
+	}
+}
+
+// tryGuide runs the lines that the program prints, as somebody who pastes them.
+func (s *Service) tryGuide(t *testing.T) {
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("there is no curl")
+	}
+	d := s.Start(t)
+	token, n := "", 0
+	for line := range strings.Lines(d.Said) {
+		arguments, ok := strings.CutPrefix(line, "    curl ")
+		if !ok {
+			continue
+		}
+		cmd := exec.Command("sh", "-c", "curl -sSf "+arguments)
+		cmd.Env = append(os.Environ(), "TOKEN="+token, "no_proxy=127.0.0.1")
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		if n++; n == 1 {
+			token = (&Answer{Body: string(out)}).String("token")
+		}
+	}
+	if n != 2 {
+		t.Errorf("%d lines of curl are printed, want 2", n)
 	}
 }
