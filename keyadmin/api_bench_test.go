@@ -27,7 +27,7 @@ func BenchmarkList(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	h, err := keyadmin.New(w.manager, &keyadmin.Config{Now: w.now, Identify: func(*http.Request) (*keyadmin.Session, error) { return w.people["ana"], nil }})
+	h, err := keyadmin.New(w.manager, &keyadmin.Config{Identify: func(*http.Request) (*keyadmin.Session, error) { return w.people["ana"], nil }})
 	if err != nil {
 		b.Fatal(err)
 	}

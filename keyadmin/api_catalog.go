@@ -2,8 +2,6 @@ package keyadmin
 
 import (
 	"context"
-	"errors"
-	"time"
 
 	"github.com/go-apikey/apikey"
 )
@@ -63,7 +61,7 @@ func (a *api) catalog(ctx context.Context, who *admitted, _ *struct{}) (*catalog
 			out.Body.Formats = append(out.Body.Formats, formatJSON{f.Prefix, f.Environment})
 		}
 	}
-	if c := a.cfg.Catalog; c != nil {
+	if c := a.known; c != nil {
 		for _, p := range c.Permissions {
 			out.Body.Permissions = append(out.Body.Permissions, permissionJSON{
 				p.Permission, or(p.Title, string(p.Permission)), p.Description, p.Group, who.mayGrant(apikey.Permissions{p.Permission}),
@@ -91,22 +89,14 @@ func (a *admitted) mayGrant(p apikey.Permissions) bool {
 	return a.operator() || a.session.Actor.Ceiling.Covers(p)
 }
 
-// planTimeout is what a Manager gives the host's Plan if it is not told
-// otherwise.
-const planTimeout = 2 * time.Second
-
-var errPlan = errors.New("the plan cannot be asked")
-
 // plan is the owner's, and how many keys it leaves.
 func (a *api) plan(ctx context.Context, who *admitted) (*planJSON, error) {
-	if a.cfg.Plan == nil {
-		return nil, nil //nolint:nilnil // there is none
-	}
-	asked, cancel := context.WithTimeout(ctx, planTimeout)
-	defer cancel()
-	plan, err := a.cfg.Plan(asked, who.session.Owner)
+	plan, err := a.manager.Plan(ctx, who.session.Owner)
 	if err != nil {
-		return nil, errPlan // the host's own words are not for clients
+		return nil, err
+	}
+	if plan.Name == "" {
+		return nil, nil //nolint:nilnil // there is none
 	}
 	out := &planJSON{Name: plan.Name, Refusal: plan.Refusal}
 	for _, l := range plan.OwnerLimits {

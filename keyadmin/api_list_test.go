@@ -14,6 +14,7 @@ import (
 	"github.com/go-apikey/apikey"
 	"github.com/go-apikey/apikey/apikeytest"
 	"github.com/go-apikey/apikey/keyadmin"
+	"github.com/go-apikey/apikey/memstore"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -222,14 +223,24 @@ func TestFailures(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = m.Close(context.Background()) }()
-	h, err := keyadmin.New(m, &keyadmin.Config{Identify: w.identify, Now: w.now, Plan: func(context.Context, string) (apikey.Plan, error) {
+	unplanned, err := apikey.New(memstore.New(), &apikey.Config{Now: w.now, Plan: func(context.Context, string) (apikey.Plan, error) {
 		return apikey.Plan{}, fmt.Errorf("billing at 10.0.0.7: %w", apikey.ErrForbidden)
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() { _ = unplanned.Close(context.Background()) }()
 	mux := http.NewServeMux()
-	mux.Handle("/dashboard/", h)
+	for mount, m := range map[string]*apikey.Manager{"/dashboard/": m, "/dashboard/catalog": unplanned} {
+		h, err := keyadmin.New(m, &keyadmin.Config{Identify: w.identify})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if mount == "/dashboard/catalog" {
+			h = http.StripPrefix("/dashboard", h)
+		}
+		mux.Handle(mount, h)
+	}
 	w.server.Config.Handler = mux
 	for q, code := range map[*request]string{
 		{as: "ana", method: "GET", path: "keys"}:                               "unavailable",

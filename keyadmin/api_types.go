@@ -141,8 +141,8 @@ func (a *api) preset(name string, permissions apikey.Permissions, p *problem) ap
 		p.Errors = append(p.Errors, fieldAt{"body.preset", "must not be there beside permissions"})
 		return nil
 	}
-	if a.cfg.Catalog != nil {
-		for _, preset := range a.cfg.Catalog.Presets {
+	if a.known != nil {
+		for _, preset := range a.known.Presets {
 			if preset.Name == name {
 				return preset.Permissions
 			}

@@ -17,6 +17,7 @@ import (
 type handler struct {
 	cfg     Config
 	manager *apikey.Manager
+	known   *apikey.Catalog // what the manager knows of permissions; nil: nothing
 	origin  http.CrossOriginProtection
 	api     *api
 	ui      *ui
@@ -107,7 +108,7 @@ func (h *handler) admit(r *http.Request) (*admitted, *problem) {
 	case s == nil, !slices.ContainsFunc(s.Owners, func(o OwnerInfo) bool { return o.ID == s.Owner }):
 		return nil, errNoMember
 	}
-	return &admitted{session: s, keys: h.manager.Keyring(s.Owner, s.Actor), now: h.cfg.Now()}, nil
+	return &admitted{session: s, keys: h.manager.Keyring(s.Owner, s.Actor), now: h.manager.Now()}, nil
 }
 
 // operator reports whether it is the host's own staff.

@@ -1,7 +1,6 @@
 package keyadmin
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -26,14 +25,6 @@ type Config struct {
 	// or a path of the host. "": no such link.
 	LearnMore string
 
-	// Catalog is that of the Manager's Config, for GET catalog and for presets.
-	// nil: the Manager has none.
-	Catalog *apikey.Catalog
-
-	// Plan is that of the Manager's Config, for GET catalog. nil: the Manager
-	// has none.
-	Plan func(ctx context.Context, owner string) (apikey.Plan, error)
-
 	// Accent is the one colour of the page, as "#rrggbb". Where text of it would
 	// not be legible (WCAG 2.2, 1.4.3), by day or by night, a darker or lighter
 	// one is used there. "": a blue.
@@ -55,9 +46,6 @@ type Config struct {
 	// RotateAfter is how old a token may be before the page says that it is due
 	// for rotation. 0: 90 days; at least a day.
 	RotateAfter time.Duration
-
-	// Now is the Manager's clock. nil: time.Now.
-	Now func() time.Time
 
 	_ [0]func() // fields are named in literals
 }
@@ -112,13 +100,11 @@ func New(m *apikey.Manager, cfg *Config) (http.Handler, error) {
 	if h.cfg.Title == "" {
 		h.cfg.Title = "API keys"
 	}
-	if h.cfg.Now == nil {
-		h.cfg.Now = time.Now
-	}
 	if h.cfg.RotateAfter == 0 {
 		h.cfg.RotateAfter = 90 * 24 * time.Hour
 	}
 	h.cfg.Links = slices.Clone(h.cfg.Links)
+	h.known = m.Catalog()
 	h.api = newAPI(h)
 	h.ui = newUI(h.api)
 	return h, nil

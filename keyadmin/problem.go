@@ -90,31 +90,38 @@ var errorsOf = []struct {
 // toProblem is what a client is told of an error of the library.
 func toProblem(err error) *problem {
 	var p *problem
-	var invalid *apikey.InvalidError
 	var unknown *apikey.OutcomeUnknownError
+	var unavailable *apikey.UnavailableError
+	var invalid *apikey.InvalidError
+	var refused *apikey.PlanError
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &p):
 		return p
-	case errors.As(err, &invalid):
-		return invalidFields(invalid)
 	case errors.As(err, &unknown):
 		return problemOf(503, "outcome_unknown", "It is not known whether it happened",
 			fmt.Sprintf("The store failed in a way that does not tell. Read key %s to see; do not repeat the request blindly.", unknown.KeyID))
-	case errors.Is(err, apikey.ErrPlan):
-		_, refusal, _ := strings.Cut(err.Error(), apikey.ErrPlan.Error()+": ")
-		return problemOf(403, "plan", "The plan does not allow this", refusal)
+	case errors.As(err, &unavailable): // whatever it wraps: that is the host's
+		return errUnavailable
+	case errors.As(err, &invalid):
+		return invalidFields(invalid)
+	case errors.As(err, &refused):
+		return problemOf(403, "plan", "The plan does not allow this", refused.Refusal)
 	}
 	for _, known := range errorsOf {
 		if errors.Is(err, known.err) {
 			return known.problem
 		}
 	}
-	p = problemOf(503, "unavailable", "Not available", "Something that this service needs does not answer. Nothing was changed. Try again.")
+	return errUnavailable
+}
+
+var errUnavailable = func() *problem {
+	p := problemOf(503, "unavailable", "Not available", "Something that this service needs does not answer. Nothing was changed. Try again.")
 	p.retry = true
 	return p
-}
+}()
 
 // locations of the library's fields, where they are not the name in lower case.
 var locations = map[string]string{

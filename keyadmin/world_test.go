@@ -91,7 +91,7 @@ func newWorld(t testing.TB) *world {
 
 func (w *world) handler(t testing.TB) http.Handler {
 	t.Helper()
-	h, err := keyadmin.New(w.manager, &keyadmin.Config{Identify: w.identify, Title: "Acme keys", Catalog: catalog, Plan: w.plan, Now: w.now})
+	h, err := keyadmin.New(w.manager, &keyadmin.Config{Identify: w.identify, Title: "Acme keys"})
 	if err != nil {
 		t.Fatal(err)
 	}
