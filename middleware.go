@@ -38,7 +38,7 @@ type Policy struct {
 	All         []Permission               // each of these is needed
 	Any         []Permission               // one of these is needed; nil: none
 	Environment string                     // the key must be of it; "": of any
-	Owner       func(*http.Request) string // the key must belong to this owner; "" is refused. nil: to anyone
+	Owner       func(*http.Request) string // the key must belong to this owner; "" is refused. nil: to anyone. Routers that are not net/http's tell it a part of the path by Request.SetPathValue
 	Cost        int                        // tokens that the request takes from each limit; 0: 1
 	Optional    bool                       // a request with no credential field at all passes, without a Principal; a bad credential never does
 	SkipForeign bool                       // an Authorization of no Format and no Scheme (a JWT, say) counts as no credential, for services that take both

@@ -123,8 +123,9 @@ func (p *Principal) GobEncode() ([]byte, error) { return []byte(p.String()), nil
 
 type principalKey struct{}
 
-// NewContext is ctx with p in it, for tests of handlers. No guard trusts it:
-// they authenticate the request themselves.
+// NewContext is ctx with p in it: for callers of [Manager.Check] and
+// [Manager.Verify], and for tests of handlers. No guard trusts it: they
+// authenticate the request themselves.
 func NewContext(ctx context.Context, p *Principal) context.Context {
 	return context.WithValue(ctx, principalKey{}, p)
 }

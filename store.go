@@ -38,7 +38,8 @@ type Store interface {
 
 	// Get returns the record with this ID or alias; ErrNotFound if there is
 	// none. It is as fresh as the last acknowledged write: it reads the
-	// primary, not a replica. It never returns nil and no error.
+	// primary, not a replica. It never returns nil and no error. ref may be part
+	// of a request's header: a Store that keeps it keeps a clone.
 	Get(ctx context.Context, ref string) (*Record, error)
 
 	// Update replaces the record of the same ID, and stores w.Change with it,
