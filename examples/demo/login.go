@@ -5,6 +5,7 @@ import (
 	"html"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -19,12 +20,13 @@ const (
 func (s *service) login(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	user, owner := query.Get("user"), query.Get("owner")
-	if _, ok := s.people[user]; !ok {
+	person, ok := s.people[user]
+	if !ok {
 		Problem(w, http.StatusUnauthorized, "unidentified", "Nobody of this name is known here.")
 		return
 	}
-	if owner != "" && s.nameOf(owner) == "" {
-		Problem(w, http.StatusNotFound, "not_found", "There is no such owner.")
+	if owner != "" && !slices.Contains(person.Owners, owner) {
+		Problem(w, http.StatusForbidden, "no_member", "They are no member of this owner.")
 		return
 	}
 	setCookie(w, userCookie, user)

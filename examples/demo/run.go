@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -128,6 +129,17 @@ func (s *service) handler() (http.Handler, error) {
 	mux.Handle(dashboard, admin)
 	mux.HandleFunc("GET /demo/{$}", s.whoIsThere)
 	mux.HandleFunc("GET /demo/login", s.login)
+	mux.HandleFunc("GET /demo/heap", heap)
 	mux.Handle("POST /demo/plan", http.NewCrossOriginProtection().Handler(http.HandlerFunc(s.setPlan)))
 	return mux, nil
+}
+
+// heap is GET /demo/heap, for who tests how much memory the program holds.
+func heap(w http.ResponseWriter, _ *http.Request) {
+	var m runtime.MemStats
+	for range 2 { // what finalisers and pools held is gone after the second
+		runtime.GC()
+	}
+	runtime.ReadMemStats(&m)
+	Answer(w, http.StatusOK, map[string]uint64{"live_bytes": m.HeapAlloc})
 }

@@ -18,7 +18,10 @@ var service = &demotest.Service{
 	Member: "ana", Owner: "studio", Stranger: "bo", Path: projects,
 }
 
-const projects = "/api/projects"
+const (
+	projects = "/api/projects"
+	five     = 5 // keys an account
+)
 
 func TestWhatAllFourShare(t *testing.T) { service.Shared(t) }
 func TestContract(t *testing.T)         { service.Contract(t) }
@@ -66,7 +69,7 @@ func TestRndrKit(t *testing.T) {
 		d.As("bo", "solo").TryCreate(t, "On pro", nil).WantCode(403, "plan")
 		d.As("cy", "bigstudio").Create(t, "On agency-plus", nil)
 	})
-	t.Run("a downgraded account's keys stop working within a second and work again after the upgrade", testDowngrade)
+	t.Run("a downgraded account's keys stop working at once and work again after the upgrade", testDowngrade)
 	t.Run("a plan without keys refuses rotate with 403 and says to upgrade", func(t *testing.T) {
 		d := service.Start(t)
 		key := d.As("ana", "").Create(t, "CI", nil)
@@ -84,7 +87,7 @@ func TestRndrKit(t *testing.T) {
 			d := service.Start(t)
 			d.SetPlan(t, "studio", plan)
 			var tokens []string
-			for range maxKeys {
+			for range five {
 				tokens = append(tokens, d.As("ana", "").Create(t, "CI", nil).Token)
 			}
 			flood := d.Flood(t, tokens, "GET", projects, 2*time.Second)
@@ -154,7 +157,7 @@ func TestRndrKit(t *testing.T) {
 		d := service.Start(t)
 		ana := d.As("ana", "")
 		var key demotest.Key
-		for range maxKeys {
+		for range five {
 			key = ana.Create(t, "CI", nil)
 		}
 		ana.TryCreate(t, "A sixth", nil).WantCode(409, "quota")
@@ -164,7 +167,7 @@ func TestRndrKit(t *testing.T) {
 		ana.Post(t, key.Path("end-rotation"), nil).Want(200)
 		d.Call(t, key.Token, "GET", projects, nil).WantCode(401, "rotated")
 		d.Call(t, rotated.Token, "GET", projects, nil).Want(200)
-		if names := ana.Names(t, "state=active"); len(names) != maxKeys {
+		if names := ana.Names(t, "state=active"); len(names) != five {
 			t.Errorf("there are %d keys after", len(names))
 		}
 	})
@@ -180,7 +183,6 @@ func testDowngrade(t *testing.T) {
 		}
 		d.SetPlan(t, "studio", "pro")
 		for _, key := range keys {
-			demotest.Eventually(t, time.Second, "the key stops", func() bool { return d.Call(t, key.Token, "GET", projects, nil).Status == 403 })
 			if a := d.Call(t, key.Token, "GET", projects, nil).WantCode(403, "plan"); !strings.Contains(a.String("detail"), "upgrade") {
 				t.Errorf("it says %s", a.Body)
 			}
@@ -190,7 +192,7 @@ func testDowngrade(t *testing.T) {
 		}
 		d.SetPlan(t, "studio", "agency")
 		for _, key := range keys {
-			demotest.Eventually(t, time.Second, "the key works again", func() bool { return d.Call(t, key.Token, "GET", projects, nil).Status == 200 })
+			d.Call(t, key.Token, "GET", projects, nil).Want(200)
 		}
 	}
 	revoked := keys[0]
@@ -219,11 +221,11 @@ func testCap(t *testing.T, d *demotest.Demo) {
 			})
 		}
 		wg.Wait()
-		if statuses[201] != maxKeys || statuses[409] != 50-maxKeys || len(ana.Names(t, "state=active&limit=1000")) != maxKeys {
+		if statuses[201] != five || statuses[409] != 50-five || len(ana.Names(t, "state=active&limit=1000")) != five {
 			t.Fatalf("round %d: %v, and %d are listed", round, statuses, len(ana.Names(t, "state=active")))
 		}
 		plan := ana.Get(t, "catalog")
-		if plan.Number("plan", "max_keys") != maxKeys || plan.Field("plan", "keys_left") != 0.0 {
+		if plan.Number("plan", "max_keys") != five || plan.Field("plan", "keys_left") != 0.0 {
 			t.Errorf("the catalog shows %v", plan.Field("plan"))
 		}
 		ana.Post(t, made[0].Path("disable"), nil).Want(200)

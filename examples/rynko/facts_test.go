@@ -2,8 +2,10 @@ package main
 
 import (
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -43,6 +45,20 @@ func TestRynko(t *testing.T) {
 	})
 	t.Run("older tokens fm_ go on working until rotated, after which the key answers to rd_sk_", func(t *testing.T) {
 		testLegacy(t, d)
+	})
+	t.Run("older tokens that were rotated stay so when the program starts again", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "keys.db")
+		for start := range 3 {
+			d := service.Start(t, "-db", file)
+			ana, status := d.As("ana", "acme"), map[bool]int{true: 202, false: 401}[start == 0]
+			listed := ana.Get(t, "keys?q=Legacy").List("keys")
+			if len(listed) != 1 {
+				t.Fatalf("start %d: there are %d such keys", start, len(listed))
+			}
+			d.Call(t, legacyToken, "POST", generatePath, document).Want(status)
+			ana.Rotate(t, demotest.Key{ID: listed[0]["id"].(string)}, 0)
+			d.Stop(syscall.SIGTERM)
+		}
 	})
 	t.Run("Authorization: Bearer <token>", func(t *testing.T) {
 		key := ana.Create(t, "CI", may("analytics:view"))

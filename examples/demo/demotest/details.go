@@ -32,6 +32,7 @@ func (s *Service) Contract(t *testing.T) {
 		d.Do(t, http.MethodGet, "/dashboard/keys", nil, header(s.Stranger, s.Owner)).Want(http.StatusForbidden)
 		d.Do(t, http.MethodGet, "/dashboard/keys", nil, header(s.Member, "nowhere")).Want(http.StatusForbidden)
 		d.Do(t, http.MethodGet, "/dashboard/keys", nil, header("support", "nowhere")).Want(http.StatusForbidden)
+		d.Do(t, http.MethodGet, "/demo/login?user="+s.Stranger+"&owner="+s.Owner, nil, nil).Want(http.StatusForbidden)
 	})
 	t.Run("the owner looked at is the header, the cookie, or the person's first", func(t *testing.T) {
 		key := who.Create(t, "Whose", nil)
