@@ -15,7 +15,9 @@ import (
 var service = &demotest.Service{
 	Title: "Lynxo", Send: demotest.Bearer, Prefixes: []string{"lx_live_", "lx_test_"},
 	Member: "ana", Owner: "lab", Stranger: "bo",
-	Grants: demotest.Fields{"preset": "read-only"}, Path: "/v1/jobs",
+	Members: map[string][]string{"ana": {"lab"}, "bo": {"shop"}, "di": {"lab"}},
+	Plans:   map[string]string{"lab": "standard", "shop": "standard"},
+	Grants:  demotest.Fields{"preset": "read-only"}, Path: "/v1/jobs",
 }
 
 func TestWhatAllFourShare(t *testing.T) { service.Shared(t) }

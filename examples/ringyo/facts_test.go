@@ -13,7 +13,10 @@ import (
 
 var service = &demotest.Service{
 	Title: "Ringyo", Send: demotest.Bearer, Prefixes: []string{"rg_live_", "rg_test_"},
-	Member: "ana", Owner: "callco", Stranger: "bo", Path: "/v1/credits",
+	Member: "ana", Owner: "callco", Stranger: "bo",
+	Members: map[string][]string{"ana": {"callco"}, "bo": {"smallco"}, "cy": {"freeco"}},
+	Plans:   map[string]string{"callco": "agency", "smallco": "pro", "freeco": "free"},
+	Path:    "/v1/credits",
 }
 
 func TestWhatAllFourShare(t *testing.T) { service.Shared(t) }

@@ -15,7 +15,10 @@ import (
 
 var service = &demotest.Service{
 	Title: "RndrKit", Send: demotest.XAPIKey, Prefixes: []string{"rk_live_"},
-	Member: "ana", Owner: "studio", Stranger: "bo", Path: projects,
+	Member: "ana", Owner: "studio", Stranger: "bo",
+	Members: map[string][]string{"ana": {"studio"}, "bo": {"solo"}, "cy": {"bigstudio"}},
+	Plans:   map[string]string{"studio": "agency", "solo": "pro", "bigstudio": "agency-plus"},
+	Path:    projects,
 }
 
 const (

@@ -15,7 +15,9 @@ import (
 var service = &demotest.Service{
 	Title: "Rynko", Send: demotest.Bearer, Prefixes: []string{"rd_sk_"},
 	Member: "ana", Owner: "acme", Stranger: "bo",
-	Grants: demotest.Fields{"permissions": []string{"analytics:view"}}, Path: analyticsPath,
+	Members: map[string][]string{"ana": {"acme", "beta"}, "bo": {"beta"}, "cy": {"acme"}},
+	Plans:   map[string]string{"acme": "pro", "beta": "free", "corp": "enterprise"},
+	Grants:  demotest.Fields{"permissions": []string{"analytics:view"}}, Path: analyticsPath,
 }
 
 const (

@@ -34,6 +34,25 @@ func (s *Service) Contract(t *testing.T) {
 		d.Do(t, http.MethodGet, "/dashboard/keys", nil, header("support", "nowhere")).Want(http.StatusForbidden)
 		d.Do(t, http.MethodGet, "/demo/login?user="+s.Stranger+"&owner="+s.Owner, nil, nil).Want(http.StatusForbidden)
 	})
+	t.Run("people and what they are members of", func(t *testing.T) {
+		for user, owners := range s.Members {
+			for owner := range s.Plans {
+				want := http.StatusForbidden
+				if slices.Contains(owners, owner) {
+					want = http.StatusOK
+				}
+				d.Do(t, http.MethodGet, "/dashboard/keys", nil, header(user, owner)).Want(want)
+				d.As("support", owner).Get(t, "keys")
+			}
+		}
+	})
+	t.Run("plans at start", func(t *testing.T) {
+		for owner, plan := range s.Plans {
+			if got := d.As("support", owner).Get(t, "catalog").String("plan", "name"); got != plan {
+				t.Errorf("%s has %q, want %q", owner, got, plan)
+			}
+		}
+	})
 	t.Run("the owner looked at is the header, the cookie, or the person's first", func(t *testing.T) {
 		key := who.Create(t, "Whose", nil)
 		for _, test := range []struct{ cookies, user, owner string }{

@@ -20,9 +20,11 @@ type Service struct {
 	Prefixes []string // of its tokens, in the order of the catalog
 	Member   string   // may do everything at the owner
 	Owner    string
-	Stranger string // is a member of another owner alone
-	Grants   Fields // of a key that may Path
-	Path     string // a GET that needs no more
+	Stranger string              // is a member of another owner alone
+	Members  map[string][]string // by person, their first owner first
+	Plans    map[string]string   // by owner, at start
+	Grants   Fields              // of a key that may Path
+	Path     string              // a GET that needs no more
 }
 
 // Start starts it.
