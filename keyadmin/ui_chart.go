@@ -135,16 +135,17 @@ func (c *chart) Any() bool { return c.Requests+c.Limited+c.Denied > 0 }
 // Half is the middle of the scale.
 func (c *chart) Half() int64 { return c.Max / 2 }
 
-// roundUp is the next of 4, 10, 20, 40, 100, …, an even scale.
+// roundUp is the next round number, an even one.
 func roundUp(n int64) int64 {
-	for scale := int64(1); ; scale *= 10 {
-		for _, step := range []int64{4, 10, 20} {
+	if n <= 4 {
+		return 4
+	}
+	for scale := int64(1); scale < 1e17; scale *= 10 {
+		for _, step := range []int64{4, 6, 8, 10, 20, 30} {
 			if n <= step*scale {
 				return step * scale
 			}
 		}
-		if scale > 1e17 {
-			return n
-		}
 	}
+	return n
 }

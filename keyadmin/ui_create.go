@@ -70,7 +70,9 @@ func (u *ui) createKey(v *view) *problem {
 		ExpiresAt: f.expires(v.who.now), Networks: f.networks(),
 	}}
 	if f.Faults != nil {
-		return u.wrongNew(v, f, problemOf(http.StatusUnprocessableEntity, "invalid", titleInvalid, detailInvalid))
+		p := problemOf(http.StatusUnprocessableEntity, "invalid", titleInvalid, detailInvalid)
+		prefixes(in.Body.Networks, p) // as much as can be told at once
+		return u.wrongNew(v, f, p)
 	}
 	issued, err := u.create(v.r.Context(), v.who, in)
 	if err != nil {

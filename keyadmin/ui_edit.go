@@ -211,10 +211,10 @@ type rotateView struct {
 type grace struct{ Seconds, Title, Text string }
 
 var graces = []grace{
+	{"3600", "1 hour", "When one deployment does it."},
 	{"86400", "24 hours", "Time to put the new token in place everywhere. Right for most."},
 	{"604800", "7 days", "When others have to put it in place."},
 	{"2592000", "30 days", "The longest there is."},
-	{"3600", "1 hour", "When one deployment does it."},
 	{"0", "None: stop the present token now", "When it may have leaked. Whatever still uses it fails at once."},
 }
 
@@ -226,7 +226,7 @@ func (u *ui) askRotate(v *view) *problem {
 	if !k.RevokedAt.IsZero() {
 		return toProblem(apikey.ErrRevoked)
 	}
-	return u.showRotate(v, k, &rotateView{Grace: graces[0].Seconds})
+	return u.showRotate(v, k, &rotateView{Grace: graces[1].Seconds})
 }
 
 func (u *ui) showRotate(v *view, k *apikey.Key, out *rotateView) *problem {

@@ -1,7 +1,9 @@
 package keyadmin
 
 import (
+	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-apikey/apikey"
@@ -37,6 +39,19 @@ type changeView struct {
 	Name string // of the key, if it is known still
 }
 
+// changeOf has lists of a change without their brackets.
+func changeOf(c apikey.Change, name string) changeView {
+	c.Fields = slices.Clone(c.Fields)
+	for i := range c.Fields {
+		for _, s := range []*string{&c.Fields[i].Old, &c.Fields[i].New} {
+			if inner, ok := strings.CutPrefix(*s, "["); ok && strings.HasSuffix(inner, "]") {
+				*s = strings.TrimSuffix(inner, "]")
+			}
+		}
+	}
+	return changeView{c, name}
+}
+
 func (u *ui) key(v *view) *problem {
 	k, p := v.theKey()
 	if p != nil {
@@ -60,7 +75,7 @@ func (u *ui) key(v *view) *problem {
 	page, err := v.who.keys.History(ctx, apikey.HistoryQuery{KeyID: k.ID, Limit: 8})
 	out.NoChange = err != nil
 	for _, c := range page.Changes {
-		out.Changes = append(out.Changes, changeView{Change: c})
+		out.Changes = append(out.Changes, changeOf(c, ""))
 	}
 	out.More = page.Next != ""
 	return v.show("key", k.Name, out)
@@ -108,18 +123,11 @@ func (u *ui) keyChanges(v *view) *problem {
 		}
 		there, err := anyChange(v.r.Context(), v.who, apikey.HistoryQuery{KeyID: id})
 		if err != nil || !there {
-			return or2(toProblem(err), p)
+			return cmp.Or(toProblem(err), p)
 		}
 		return u.showChanges(v, &historyView{ID: id}, "History of a deleted key")
 	}
 	return u.showChanges(v, &historyView{Key: k, ID: id}, "History of "+k.Name)
-}
-
-func or2(p, otherwise *problem) *problem {
-	if p == nil {
-		return otherwise
-	}
-	return p
 }
 
 func (u *ui) showChanges(v *view, out *historyView, title string) *problem {
@@ -135,7 +143,7 @@ func (u *ui) showChanges(v *view, out *historyView, title string) *problem {
 	}
 	names := u.names(v, page.Changes)
 	for _, c := range page.Changes {
-		out.Changes = append(out.Changes, changeView{c, names[c.KeyID]})
+		out.Changes = append(out.Changes, changeOf(c, names[c.KeyID]))
 	}
 	if page.Next != "" {
 		out.Next = string(page.Next)
