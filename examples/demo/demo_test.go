@@ -7,6 +7,7 @@ import (
 	"flag"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -187,5 +188,22 @@ func TestReturnedRowsAreCopies(t *testing.T) {
 	got["name"] = "changed"
 	if rows.rows["acme"][0]["name"] != nil {
 		t.Error("a change of what was returned is stored")
+	}
+}
+
+// TestREADME: whoever looks for an example finds it there.
+func TestREADME(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join("..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if e.IsDir() && !strings.Contains(string(readme), "[`"+e.Name()+"`](") {
+			t.Errorf("examples/README.md does not say what %s shows", e.Name())
+		}
 	}
 }
