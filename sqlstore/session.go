@@ -5,7 +5,9 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -63,9 +65,12 @@ func (x *session) stmt(ctx context.Context, st *statement) *sql.Stmt {
 	s.mu.Unlock()
 	switch on := x.on.(type) {
 	case *sql.Tx:
-		if p != nil { // else there may be no second connection to prepare it on
+		if p != nil {
 			return on.StmtContext(ctx, p)
 		}
+		s.mu.Lock() // now there may be no second connection to prepare it on
+		s.wanted[st] = true
+		s.mu.Unlock()
 	case *sql.DB:
 		if p == nil {
 			p = s.prepare(ctx, st)
@@ -73,6 +78,18 @@ func (x *session) stmt(ctx context.Context, st *statement) *sql.Stmt {
 		return p
 	}
 	return nil
+}
+
+// prepareWanted prepares what transactions had to run as text, before the next
+// one: unprepared, a statement is two round trips on MySQL.
+func (s *Store) prepareWanted(ctx context.Context) {
+	s.mu.Lock()
+	wanted := slices.Collect(maps.Keys(s.wanted))
+	clear(s.wanted)
+	s.mu.Unlock()
+	for _, st := range wanted {
+		_ = s.prepare(ctx, st) // where it fails, the text is run again
+	}
 }
 
 // prepare prepares st on the pool. Where that fails it returns nil, and running
@@ -194,6 +211,7 @@ func (s *Store) try(ctx context.Context, f func(x *session) error) (known bool, 
 	if s.dialect == SQLite {
 		return s.tryImmediate(ctx, f)
 	}
+	s.prepareWanted(ctx)
 	// What a driver does with the context of a transaction when it commits differs.
 	// This one ends with ctx until then, and not with it afterwards.
 	during, cancel := context.WithCancel(context.WithoutCancel(ctx))

@@ -95,21 +95,25 @@ type statements struct {
 
 func newStatements(d Dialect, prefix string) *statements {
 	t := textsOf(d)
-	fragments := strings.NewReplacer("{ids}", t.ids, "{has_text}", t.hasText)
+	fragments := strings.NewReplacer("{in_ids}", t.inIDs, "{has_text}", t.hasText, "{after}", after, "{until}", until)
 	compile := func(text string) *statement {
 		if text == "" {
 			return nil
 		}
 		return newStatement(d, prefix, withTableNames(fragments.Replace(text)))
 	}
-	page := func(where, filter string) *statement { return compile(listSelect + where + filter + listOrder) }
+	ordered := func(text, by string) *statement { return compile(strings.ReplaceAll(text, "{by_owner}", by)) }
+	ofAll := func(text string) *statement { return ordered(text, "") }
+	ofOwner := func(text string) *statement { return ordered(text, t.byOwner) }
 	s := &statements{
 		prefix: prefix,
 		tables: compile(t.tables), versions: compile(versionsText),
 		getByID: compile(getByIDText), getByAlias: compile(getByAliasText),
-		listOwner: page(ofOwner, ""), listAll: page(ofAll, ""), listIDs: page(ofAll, listed),
-		findOwner: page(ofOwner, filters), findAll: page(ofAll, filters),
-		endOwner: compile(endSelect + ofOwner + endOrder), endAll: compile(endSelect + ofAll + endOrder),
+		listOwner: ofOwner(listSelect + t.ofOwner + listOrder), listAll: ofAll(listSelect + after + listOrder),
+		listIDs:   ofAll(listSelect + listed + listOrder),
+		findOwner: ordered(listSelect+t.partOfOwner+filters+listOrder, t.partByOwner),
+		findAll:   ofAll(listSelect + after + " AND " + until + filters + listOrder),
+		endOwner:  ofOwner(endSelect + t.ofOwner + endOrder), endAll: ofAll(endSelect + after + endOrder),
 		lastUse:   compile(lastUseText),
 		lockOwner: compile(t.lockOwner), create: compile(t.create), count: compile(countText), update: compile(t.update),
 		stored: compile(t.stored), remove: compile(removeText),

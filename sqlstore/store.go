@@ -71,6 +71,7 @@ type Store struct {
 
 	mu       sync.Mutex
 	prepared map[*statement]*sql.Stmt
+	wanted   map[*statement]bool // to be prepared
 }
 
 var (
@@ -103,6 +104,7 @@ func New(db *sql.DB, d Dialect, cfg *Config) (*Store, error) {
 	return &Store{
 		db: db, dialect: d, cfg: c, sql: newStatements(d, c.TablePrefix),
 		scan: maxScan, writing: make(chan struct{}, 1), prepared: make(map[*statement]*sql.Stmt),
+		wanted: make(map[*statement]bool),
 	}, nil
 }
 

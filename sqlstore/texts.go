@@ -5,8 +5,12 @@ type texts struct {
 	schema [][]string // the statements of each migration; from 1
 	tables string     // which of our tables there are
 
-	ids     string // the IDs in the JSON list $ids, as a subquery
-	hasText string // k.search has $search in it
+	inIDs       string // is one of the IDs in the JSON list $ids
+	hasText     string // k.search has $search in it
+	ofOwner     string // k is of $owner, after a position
+	partOfOwner string // the same, until another
+	byOwner     string // what the order of ofOwner begins with
+	partByOwner string // and of partOfOwner
 
 	lockOwner, create, update, stored   string
 	takeNames, insertKey, insertHistory string
@@ -26,24 +30,23 @@ const (
 	getByIDText    = `SELECT record FROM {keys} WHERE id = $id`
 	getByAliasText = `SELECT record FROM {keys} WHERE alias = $id`
 
-	// The keys after a position, newest first. A comparison of rows says the
-	// same in one, but MySQL has no index for it.
+	// Keys, newest first.
 	listSelect = `
 SELECT k.record, COALESCE(u.requests, 0), COALESCE(u.limited, 0), COALESCE(u.denied, 0),
 	COALESCE(u.refused_at, 0), COALESCE(u.refused_peer, ''), COALESCE(u.refused_reason, '')
 FROM {keys} k LEFT JOIN {usage} u ON u.key_id = k.id
-WHERE k.created_at <= $created AND (k.created_at < $created OR k.id < $id)`
+WHERE `
 	listOrder = `
-ORDER BY k.created_at DESC, k.id DESC LIMIT $number`
-	ofAll   = ``
-	ofOwner = `
-	AND k.owner = $owner`
-	listed = `
-	AND k.id IN {ids}`
+ORDER BY {by_owner}k.created_at DESC, k.id DESC LIMIT $number`
+	// Those after a position, and until another. A comparison of rows says the
+	// same in one, but MySQL has no index for it.
+	after  = `k.created_at <= $created AND (k.created_at < $created OR k.id < $id)`
+	until  = `k.created_at >= $end_created AND (k.created_at > $end_created OR k.id >= $end_id)`
+	listed = after + `
+	AND k.id {in_ids}`
 	// A filter that is not set lets everything through by its argument. States
 	// are bits, in the order in which they prevail.
 	filters = `
-	AND k.created_at >= $end_created AND (k.created_at > $end_created OR k.id >= $end_id)
 	AND ($environment = '' OR k.environment = $environment)
 	AND (CASE WHEN k.revoked_at <> 0 THEN 1 WHEN k.held_at <> 0 THEN 2 WHEN k.disabled_at <> 0 THEN 4
 		WHEN k.expires_at <> 0 AND k.expires_at <= $at THEN 8 WHEN k.not_before <> 0 AND k.not_before > $at THEN 16
@@ -54,15 +57,15 @@ ORDER BY k.created_at DESC, k.id DESC LIMIT $number`
 	AND {has_text}`
 	endSelect = `
 SELECT k.created_at, k.id FROM {keys} k
-WHERE k.created_at <= $created AND (k.created_at < $created OR k.id < $id)`
+WHERE `
 	endOrder = `
-ORDER BY k.created_at DESC, k.id DESC LIMIT 1 OFFSET $number`
+ORDER BY {by_owner}k.created_at DESC, k.id DESC LIMIT 1 OFFSET $number`
 
 	// At most $most are counted.
 	countText = `
 SELECT COUNT(*) FROM (SELECT 1 FROM {keys}
 	WHERE owner = $owner AND id <> $id AND revoked_at = 0 AND (expires_at = 0 OR expires_at > $at) LIMIT $most) x`
-	lastUseText = `SELECT key_id, secret, last_used FROM {last_use} WHERE key_id IN {ids}`
+	lastUseText = `SELECT key_id, secret, last_used FROM {last_use} WHERE key_id {in_ids}`
 	removeText  = `DELETE FROM {keys} WHERE id = $id`
 
 	hoursText = `

@@ -66,8 +66,14 @@ var mysqlTexts = texts{ //nolint:gosec // no credentials: a secret is known here
 	}},
 	tables: `SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name IN ({table_names})`,
 
-	ids:     `(SELECT CAST(id AS BINARY) FROM JSON_TABLE($ids, '$[*]' COLUMNS (id VARCHAR(32) PATH '$')) j)`,
+	inIDs:   `IN (SELECT CAST(id AS BINARY) FROM JSON_TABLE($ids, '$[*]' COLUMNS (id VARCHAR(32) PATH '$')) j)`,
 	hasText: `INSTR(k.search, $search) > 0`,
+	ofOwner: `k.owner = $owner AND {after}`,
+	// With k.owner = $owner it would read all of the owner's keys for a part of
+	// them, and sorted by time alone, everybody's; said so, it has no other way but
+	// to read a range of the owner's index.
+	partOfOwner: `k.owner >= $owner AND k.owner <= $owner AND {after} AND {until}`,
+	partByOwner: `k.owner DESC, `,
 
 	lockOwner: `INSERT INTO {owners} (owner, locks) VALUES ($owner, 1) ON DUPLICATE KEY UPDATE locks = locks + 1`,
 	// Arguments are text, which the connection's collation would compare: it takes

@@ -65,8 +65,10 @@ var sqliteTexts = texts{ //nolint:gosec // no credentials: a secret is known her
 	}},
 	tables: `SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ({table_names})`,
 
-	ids:     `(SELECT value FROM json_each($ids))`,
-	hasText: `instr(k.search, $search) > 0`,
+	inIDs:       `IN (SELECT value FROM json_each($ids))`,
+	hasText:     `instr(k.search, $search) > 0`,
+	ofOwner:     `k.owner = $owner AND {after}`,
+	partOfOwner: `k.owner = $owner AND {after} AND {until}`,
 
 	// Nobody else writes meanwhile, so that nothing needs to be locked.
 	takeNames: `

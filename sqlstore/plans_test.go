@@ -1,0 +1,152 @@
+package sqlstore_test
+
+import (
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/go-apikey/apikey"
+	"github.com/go-apikey/apikey/sqlstore"
+	"github.com/go-apikey/apikey/sqlstore/internal/sqltest"
+)
+
+// Of n keys the oldest tenth is acct_big's, which is where a walk through the
+// newest finds them last; every other owner has ten. One in ten has an alias.
+const (
+	bigOwner   = "acct_big"
+	smallOwner = "acct_small"
+)
+
+func bigKey(i, n int) *apikey.Key {
+	k := testKey(i, fmt.Sprint("acct_", i/10))
+	switch {
+	case i < n/10:
+		k.Owner = bigOwner
+	case i%(n/10) == 7:
+		k.Owner = smallOwner
+	}
+	if i%10 == 2 {
+		k.Alias = fmt.Sprintf("~old:%d", i)
+	}
+	return k
+}
+
+// fill stores n keys, of which every second has been used.
+func fill(tb testing.TB, s *sqlstore.Store, n int) {
+	tb.Helper()
+	err := s.Load(tb.Context(), n, func(i int) (*apikey.Record, apikey.Write, error) {
+		k := bigKey(i, n)
+		rec, err := apikey.NewRecord(k, apikey.SumToken(k.ID))
+		return rec, write(k, -1), err
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	const step = 10_000
+	for from := 0; from < n; from += step {
+		b := apikey.UsageBatch{Node: "n", Seq: int64(from/step) + 1}
+		for i := from; i < min(from+step, n); i += 2 {
+			b.Entries = append(b.Entries, usageEntry(bigKey(i, n).ID, 1))
+		}
+		if err := s.AddUsage(tb.Context(), b); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	if err := s.Analyze(tb.Context()); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// asked are the questions of which the plans are asked, and how many rows of all
+// tables together may be looked at for the answer. scan is how many keys one
+// call with filters looks at, each for its place, for itself and for its usage.
+func asked(n, scan int) map[string]question {
+	none := epoch.Add(-time.Hour) // nothing is as old
+	page := 3 * (51 + 51)         // the keys, their usage, and when it was
+	few := 6 * 10                 // an owner's ten
+	part := 3*scan + page
+	of := func(most int, q apikey.Query) question {
+		q.Limit, q.At = 50, epoch
+		return question{q: q, most: most}
+	}
+	return map[string]question{
+		"owner":                            of(page, apikey.Query{Owner: bigOwner}),
+		"owner with few keys":              of(few, apikey.Query{Owner: smallOwner}),
+		"all":                              of(page, apikey.Query{AllOwners: true}),
+		"IDs":                              of(page, apikey.Query{AllOwners: true, IDs: []string{bigKey(n/2, n).ID, bigKey(1, n).ID}}),
+		"text within an owner":             of(part, apikey.Query{Owner: bigOwner, Text: "key 12"}),
+		"text within a small owner":        of(few, apikey.Query{Owner: smallOwner, Text: "key"}),
+		"unused since, owner":              of(part, apikey.Query{Owner: bigOwner, UnusedSince: none}),
+		"unused since":                     of(part, apikey.Query{AllOwners: true, UnusedSince: none}),
+		"unused since, all of them":        of(part, apikey.Query{AllOwners: true, UnusedSince: epoch.Add(1e6 * time.Hour)}),
+		"due for rotation, owner":          of(part, apikey.Query{Owner: bigOwner, RotatedBefore: none}),
+		"due for rotation":                 of(part, apikey.Query{AllOwners: true, RotatedBefore: none}),
+		"due for rotation, all of them":    of(part, apikey.Query{AllOwners: true, RotatedBefore: epoch.Add(1e6 * time.Hour)}),
+		"expiring":                         of(part, apikey.Query{AllOwners: true, ExpiresBefore: epoch.Add(1e6 * time.Hour)}),
+		"expired or revoked, of one owner": of(part, apikey.Query{Owner: bigOwner, States: []apikey.State{apikey.StateExpired, apikey.StateRevoked}}),
+	}
+}
+
+type question struct {
+	q    apikey.Query
+	most int
+}
+
+// What the Store asks is answered by an index, and by few rows: a plan that
+// reads an index from one end to the other would be no better than one that
+// reads the table. With 3,000 keys a call with filters looks at 100 of them, so
+// that a part is as small beside the whole as it is with a million; with
+// APIKEY_LONG=1 there are a million, and it looks at 10,000.
+func TestPlans(t *testing.T) {
+	n, scan := 30000, 100
+	if os.Getenv("APIKEY_LONG") != "" {
+		n, scan = 1_000_000, 10_000
+	}
+	sqltest.Each(t, func(t *testing.T, d sqlstore.Dialect) {
+		db := sqltest.Open(t, d)
+		s := sqltest.StoreIn(t, db.DB, d, nil)
+		s.SetScan(scan)
+		fill(t, s, n)
+		for name, ref := range map[string]string{"Get by ID": bigKey(n/2, n).ID, "Get by alias": bigKey(n/2+2, n).Alias} {
+			sent, err := s.SentByGet(t.Context(), ref)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			few(t, db, d, name, sent, 1)
+		}
+		for name, ask := range asked(n, scan) {
+			for page := range 3 {
+				sent, answer, err := s.SentByList(t.Context(), ask.q)
+				if err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+				few(t, db, d, fmt.Sprintf("%s, page %d", name, page+1), sent, ask.most)
+				if ask.q.After = answer.Next; answer.Next == "" {
+					break
+				}
+			}
+		}
+	})
+}
+
+// few holds the plans of what was sent to looking at no table as a whole and at
+// most rows in all.
+func few(t *testing.T, db *sqltest.Database, d sqlstore.Dialect, name string, sent []sqlstore.Sent, most int) {
+	t.Helper()
+	alternatives, texts := make([]float64, 2), make([]string, 2)
+	for _, s := range sent {
+		for i, p := range explain(t, db, d, s) {
+			alternatives[i] += p.looked
+			texts[i] += s.Text + "\n" + p.text
+			if len(p.whole) > 0 {
+				t.Errorf("%s: all of %v is read\n%s\n%s", name, p.whole, s.Text, p.text)
+			}
+		}
+	}
+	for i, looked := range alternatives {
+		if looked > float64(most) {
+			t.Errorf("%s: %.0f rows are looked at, want at most %d\n%v", name, looked, most, texts[i])
+		}
+	}
+}
