@@ -43,6 +43,9 @@ type changeView struct {
 func changeOf(c apikey.Change, name string) changeView {
 	c.Fields = slices.Clone(c.Fields)
 	for i := range c.Fields {
+		if c.Fields[i].Name == "secrets" {
+			c.Fields[i].Name = "tokens" // as the page calls them
+		}
 		for _, s := range []*string{&c.Fields[i].Old, &c.Fields[i].New} {
 			if inner, ok := strings.CutPrefix(*s, "["); ok && strings.HasSuffix(inner, "]") {
 				*s = strings.TrimSuffix(inner, "]")

@@ -23,10 +23,17 @@ var functions = template.FuncMap{
 	"plural": plural[int64],
 	"per":    perWord,
 	"dict":   dict,
+	"where":  whereWord,
 	"keep":   keptExpiry,
 
 	"limitRows": func(f *keyForm) []limitRow { return append(slices.Clone(f.Limits), limitRow{}, limitRow{}) },
 	"metaRows":  func(f *keyForm) []metaRow { return append(slices.Clone(f.Metadata), metaRow{}, metaRow{}) },
+}
+
+// whereWord is a location of the API, where a page has no field for it.
+func whereWord(location string) string {
+	words := map[string]string{"query.q": "The search", "query.state": "The state", "query.cursor": "The page", "body.environment": "The environment"}
+	return or(words[location], location)
 }
 
 func keptExpiry(v *view, k *apikey.Key) string {
