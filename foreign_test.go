@@ -19,6 +19,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/go-apikey/apikey"
+	"github.com/go-apikey/apikey/internal/secretwatch"
 	"github.com/go-apikey/apikey/memstore"
 )
 
@@ -56,6 +57,9 @@ func importKey(t testing.TB, m *apikey.Manager, p apikey.ImportParams) *apikey.K
 	t.Helper()
 	if p.Name == "" {
 		p.Name = "from elsewhere"
+	}
+	if p.Token != "" {
+		secretwatch.Add(p.Token)
 	}
 	k, err := m.Keyring("acct_42", apikey.Operator("test")).Import(t.Context(), p)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/go-apikey/apikey"
+	"github.com/go-apikey/apikey/internal/secretwatch"
 	"github.com/go-apikey/apikey/memstore"
 )
 
@@ -92,6 +93,7 @@ func testVector(t *testing.T, v *vector) {
 		}
 		return // refused at import, as it should be
 	}
+	secretwatch.Add(v.Token)
 	store := memstore.New()
 	scheme := v.scheme(t)
 	pepper := must[apikey.Pepper](t)(apikey.NewPepper(7, []byte(strings.Repeat("p", 32))))
