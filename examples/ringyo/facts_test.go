@@ -117,7 +117,7 @@ func TestRingyo(t *testing.T) {
 		d := service.Start(t)
 		key := d.As("bo", "").Create(t, "Eager", may("live"))
 		d.Volley(t, []string{key.Token}, "GET", "/v1/credits", 60)
-		a := d.Call(t, key.Token, "GET", "/v1/credits", nil).WantCode(429, "rate_limited")
+		a := d.Exhaust(t, key.Token, "GET", "/v1/credits").WantCode(429, "rate_limited")
 		wait, err := strconv.Atoi(a.Header.Get("Retry-After"))
 		if err != nil || wait != 1 || a.String("title") != "Too Many Requests" || a.Header.Get("Ratelimit-Policy") != `"minute";q=60;w=60` {
 			t.Errorf("it says %s, Retry-After: %q, RateLimit-Policy: %q", a.Body, a.Header.Get("Retry-After"), a.Header.Get("Ratelimit-Policy"))

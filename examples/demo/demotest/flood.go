@@ -104,3 +104,15 @@ func (f Flood) Within(t testing.TB, n, admitted int) {
 		}
 	}
 }
+
+// Exhaust calls until the limit says no, and returns that answer.
+func (d *Demo) Exhaust(t testing.TB, token, method, path string) *Answer {
+	t.Helper()
+	for range 10_000 {
+		if a := d.Call(t, token, method, path, nil); a.Status != http.StatusOK {
+			return a.Want(http.StatusTooManyRequests)
+		}
+	}
+	t.Fatal("the limit never says no")
+	return nil
+}
