@@ -40,12 +40,12 @@ func (s *service) checkNodeKilled(ctx context.Context) (string, error) {
 	killed := time.Now()
 	err = errors.Join(err, pause(ctx, grace))
 	all := stop()
-	if err != nil {
+	if err = errors.Join(err, s.startNode(ctx, victim)); err != nil {
 		return "", err
 	}
 	for _, n := range others {
-		if a := work(ctx, n.url, made.Token); a.status != http.StatusOK {
-			return "", fmt.Errorf("node %s answers a key that the killed one had made with status %d", n.name, a.status)
+		if err := n.answers(ctx, made.Token, http.StatusOK); err != nil {
+			return "", fmt.Errorf("a key that the killed one had made: %w", err)
 		}
 		if _, err := refuses(ctx, n, gone.Token, revoked); err != nil {
 			return "", err
@@ -62,18 +62,19 @@ func (s *service) checkNodeKilled(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := s.startNode(ctx, victim); err != nil {
-		return "", err
-	}
-	if a := work(ctx, victim.url, used.Token); a.status != http.StatusOK {
-		return "", fmt.Errorf("the node that was started again answers with status %d", a.status)
+	if err := victim.answers(ctx, used.Token, http.StatusOK); err != nil {
+		return "", fmt.Errorf("when it was started again: %w", err)
 	}
 	return "what it had acknowledged holds on the others; " + says, nil
 }
 
 // judgeUsage holds what is stored to what was answered: all of it, but for the
 // last interval of the node that was killed, and nothing twice.
-func judgeUsage(all []answer, victim string, killed time.Time, stored int64) (string, error) {
+func judgeUsage(sent []answer, victim string, killed time.Time, stored int64) (string, error) {
+	all, err := decided(sent)
+	if err != nil {
+		return "", err
+	}
 	var sure, last, unknown int64 // last: what the kill may have cost
 	for _, a := range all {
 		switch {
@@ -99,7 +100,8 @@ func judgeUsage(all []answer, victim string, killed time.Time, stored int64) (st
 	case last == 0 || sure < last:
 		return "", fmt.Errorf("of %d requests the node answered %d before its end: this shows nothing", sure+last, last)
 	}
-	return fmt.Sprintf("of %d requests %d are counted (%d were of its last %v), and %d moved to another node", sure+last, stored, last, flushInterval+grace, unknown), nil
+	return fmt.Sprintf("of %d requests %d are not counted, all of its last %v; %d moved to another node",
+		sure+last, max(0, sure+last-stored), flushInterval+grace, unknown), nil
 }
 
 // usage is how many requests of a key are stored.
@@ -198,6 +200,9 @@ func (s *service) checkStop(ctx context.Context) (string, error) {
 	}
 	stored, err := s.usage(ctx, key.ID)
 	if err != nil {
+		return "", err
+	}
+	if all, err = decided(all); err != nil {
 		return "", err
 	}
 	if passed := len(with(http.StatusOK, all)); passed != len(all) || stored != int64(passed) || passed == 0 {

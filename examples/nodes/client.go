@@ -47,6 +47,23 @@ func send(ctx context.Context, method, url, token string) (a answer) {
 // work is a request as a customer sends it.
 func work(ctx context.Context, url, token string) answer { return send(ctx, "GET", url+"/work", token) }
 
+// answers has a customer's request be answered as expected by a node. 503 is
+// what a busy machine may answer for a while.
+func (n *node) answers(ctx context.Context, token string, status int) error {
+	for begun := time.Now(); ; {
+		a := work(ctx, n.url, token)
+		if a.status == status {
+			return nil
+		}
+		if a.status != http.StatusServiceUnavailable || time.Since(begun) > 5*grace {
+			return fmt.Errorf("node %s answers with status %d, want %d: %s", n.name, a.status, status, a.body)
+		}
+		if err := pause(ctx, 10*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
 // manage is one as staff do, which must succeed.
 func (s *service) manage(ctx context.Context, method, url string, into any) error {
 	a := send(ctx, method, url, s.admin)
@@ -97,6 +114,17 @@ func load(ctx context.Context, url, token string, workers int, between time.Dura
 		slices.SortFunc(all, func(a, b answer) int { return a.start.Compare(b.start) })
 		return all
 	}
+}
+
+// decided are the answers without those of 503, with which a busy machine says
+// that it could not decide in time: one of twenty at most.
+func decided(all []answer) ([]answer, error) {
+	busy := func(a answer) bool { return a.status == http.StatusServiceUnavailable }
+	some := slices.DeleteFunc(slices.Clone(all), busy)
+	if n := len(all) - len(some); n > len(all)/20 {
+		return nil, fmt.Errorf("%d of %d requests were answered 503", n, len(all))
+	}
+	return some, nil
 }
 
 // with are the answers of this status.

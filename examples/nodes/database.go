@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"database/sql"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -33,7 +35,7 @@ func openDatabase(ctx context.Context, o *options, dir string) (*database, error
 		DSN: "file:" + file + "?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(1000)",
 	}
 	if !o.sqlite {
-		pg := &database{Dialect: sqlstore.PostgreSQL, DSN: o.postgres, says: "PostgreSQL"}
+		pg := &database{Dialect: sqlstore.PostgreSQL, DSN: postgresDSN(o.postgres), says: "PostgreSQL"}
 		if err := pg.answers(ctx); err != nil {
 			d.says = fmt.Sprintf("a SQLite file, as PostgreSQL does not answer (%v),", err)
 		} else {
@@ -45,6 +47,10 @@ func openDatabase(ctx context.Context, o *options, dir string) (*database, error
 		}
 	}
 	return d, nil
+}
+
+func postgresDSN(set string) string {
+	return cmp.Or(set, os.Getenv("APIKEY_POSTGRES"), "postgres://postgres@127.0.0.1:5432/postgres?sslmode=disable")
 }
 
 // answers asks the server for a sign of life.

@@ -42,7 +42,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	flags := flag.NewFlagSet("nodes", flag.ContinueOnError)
 	var o options
 	flags.StringVar(&o.addr, "addr", "127.0.0.1:8080", "`address` of the balancer; port 0 picks one")
-	flags.StringVar(&o.postgres, "postgres", postgresDSN(), "`DSN` of PostgreSQL; by default APIKEY_POSTGRES, if that is set")
+	flags.StringVar(&o.postgres, "postgres", "", "`DSN` of PostgreSQL; by default APIKEY_POSTGRES, or that of user postgres at 127.0.0.1:5432")
 	flags.BoolVar(&o.sqlite, "sqlite", false, "share a SQLite file, also where PostgreSQL answers")
 	flags.IntVar(&o.lease, "lease", 0, "how many `tokens` a node takes ahead; 0: none, each decision is made in Redis")
 	check := flags.Bool("check", false, "try what is promised, and fail if it does not hold")
@@ -69,13 +69,6 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	}
 	<-ctx.Done() // Ctrl-C
 	return nil
-}
-
-func postgresDSN() string {
-	if dsn := os.Getenv("APIKEY_POSTGRES"); dsn != "" {
-		return dsn
-	}
-	return "postgres://postgres@127.0.0.1:5432/postgres?sslmode=disable"
 }
 
 // explain says what runs and what to try.

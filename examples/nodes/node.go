@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 
 	"github.com/go-apikey/apikey"
 	"github.com/go-apikey/apikey/keycache"
@@ -23,9 +24,10 @@ import (
 
 // What the nodes of this service go by. The check holds them to it.
 const (
-	maxStale      = 5 * time.Second // how old a key may be that still admits
-	leaseTime     = 2 * time.Second // of tokens taken ahead, with -lease
-	flushInterval = time.Second     // how much usage a kill -9 may cost
+	maxStale       = 5 * time.Second        // how old a key may be that still admits
+	limiterTimeout = 500 * time.Millisecond // of a decision; all parts share one machine here
+	leaseTime      = 2 * time.Second        // of tokens taken ahead, with -lease
+	flushInterval  = time.Second            // how much usage a kill -9 may cost
 )
 
 // The owners. Staff manage keys; the others have limits.
@@ -74,6 +76,7 @@ func nodeMain() int {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		stop()
 	}()
+	logging.Disable() // that Redis is gone is in the answers
 	var set settings
 	err := json.Unmarshal([]byte(os.Getenv(nodeVariable)), &set)
 	if err == nil {
@@ -154,9 +157,9 @@ func (set *settings) open(ctx context.Context) (_ *parts, err error) {
 	later(cache.Close)
 	var limiter apikey.Limiter // nil: each node for itself
 	if set.Redis != "" {
-		client := redis.NewClient(&redis.Options{Addr: set.Redis})
+		client := redis.NewClient(&redis.Options{Addr: set.Redis, DialerRetries: 1}) // or a Redis that is gone costs each attempt the whole Timeout
 		later(func(context.Context) error { return client.Close() })
-		shared, err := redislimit.New(client, &redislimit.Config{Lease: set.Lease, LeaseTime: leaseTime})
+		shared, err := redislimit.New(client, &redislimit.Config{Timeout: limiterTimeout, Lease: set.Lease, LeaseTime: leaseTime})
 		if err != nil {
 			return nil, err
 		}

@@ -18,7 +18,8 @@ type node struct {
 
 	cmd   *exec.Cmd // nil: it does not run
 	stdin io.Closer
-	ended chan error
+	ended chan struct{} // closed when it has, by err
+	err   error
 }
 
 // start starts it and waits until it serves.
@@ -45,12 +46,13 @@ func (n *node) start(ctx context.Context, set *settings) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	n.cmd, n.stdin, n.ended = cmd, stdin, make(chan error, 1)
+	n.cmd, n.stdin, n.ended = cmd, stdin, make(chan struct{})
 	address := make(chan string, 1)
 	go func() {
 		line, _ := bufio.NewReader(stdout).ReadString('\n') // "" where it ended
 		address <- strings.TrimSpace(line)
-		n.ended <- cmd.Wait()
+		n.err = cmd.Wait()
+		close(n.ended)
 	}()
 	select {
 	case n.url = <-address:
@@ -79,9 +81,9 @@ func (n *node) stop(ctx context.Context) error {
 	}
 	_ = n.stdin.Close()
 	select {
-	case err := <-n.ended:
+	case <-n.ended:
 		n.cmd = nil
-		return err
+		return n.err
 	case <-ctx.Done():
 		n.kill()
 		return fmt.Errorf("it did not end: %w", context.Cause(ctx))

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 )
 
 // redisServer is a Redis of our own, so that we may kill it. It keeps nothing:
@@ -43,6 +44,7 @@ func (r *redisServer) start(ctx context.Context) error {
 		return fmt.Errorf("%w: install Redis 6.2 or later", err)
 	}
 	r.cmd = cmd
+	logging.Disable() // it is asked before it listens
 	client := redis.NewClient(&redis.Options{Addr: r.addr(), MaxRetries: -1})
 	defer client.Close()
 	for {
