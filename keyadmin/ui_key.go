@@ -39,13 +39,14 @@ type changeView struct {
 	Name string // of the key, if it is known still
 }
 
+// fieldWords are fields of the history as the page calls them elsewhere.
+var fieldWords = map[string]string{"secrets": "tokens", "expires_at": "expires", "not_before": "works from"}
+
 // changeOf has lists of a change without their brackets.
 func changeOf(c apikey.Change, name string) changeView {
 	c.Fields = slices.Clone(c.Fields)
 	for i := range c.Fields {
-		if c.Fields[i].Name == "secrets" {
-			c.Fields[i].Name = "tokens" // as the page calls them
-		}
+		c.Fields[i].Name = or(fieldWords[c.Fields[i].Name], c.Fields[i].Name)
 		for _, s := range []*string{&c.Fields[i].Old, &c.Fields[i].New} {
 			if inner, ok := strings.CutPrefix(*s, "["); ok && strings.HasSuffix(inner, "]") {
 				*s = strings.TrimSuffix(inner, "]")
