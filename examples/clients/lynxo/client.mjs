@@ -1,0 +1,16 @@
+// Creates a job and looks at it. BASE is the address of the service, TOKEN that of a key.
+const { BASE, TOKEN } = process.env;
+
+async function ask(url, body) {
+  const response = await fetch(url, {
+    method: body ? "POST" : "GET",
+    headers: { Authorization: `Bearer ${TOKEN}`, "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
+  return response;
+}
+
+const { id } = await (await ask(`${BASE}/v1/jobs`, { name: "import" })).json();
+const job = await (await ask(`${BASE}/v1/jobs/${id}`)).json();
+console.log(`${job.name}: ${job.id}`);
