@@ -28,6 +28,17 @@ func (f *figures) add(l *load) {
 	f.unavailable += l.unavailable.Load()
 }
 
+// probed waits until the good key is admitted again, and notes what became of
+// requests until then.
+func (f *figures) probed(p *probe, back time.Time, mustFail bool) {
+	p.t.Helper()
+	recovery := p.recovery(back)
+	longest, down := p.answers()
+	p.check(longest, recovery, mustFail && down == 0)
+	f.recoveries = append(f.recoveries, recovery)
+	f.longest, f.down = max(f.longest, longest), f.down+down
+}
+
 func (f *figures) log(t *testing.T, what string, n int) {
 	t.Helper()
 	slices.Sort(f.recoveries)
@@ -54,12 +65,7 @@ func faulted(t *testing.T, s *server, name string, rounds int, mustFail bool, fa
 		l, stop := startLoad(t, m, fmt.Sprint(n))
 		wait(50*time.Millisecond + rand.N(100*time.Millisecond))
 		back := fault()
-		recovery := p.recovery(back)
-		f.recoveries = append(f.recoveries, recovery)
-		p.mu.Lock()
-		f.longest, f.down = max(f.longest, p.longest), f.down+p.down
-		p.mu.Unlock()
-		p.check(recovery, mustFail)
+		f.probed(p, back, mustFail)
 		stop()
 		l.settle()
 		f.add(l)
