@@ -45,7 +45,7 @@ func send(ctx context.Context, method, url, token string) (a answer) {
 }
 
 // work is a request as a customer sends it.
-func work(ctx context.Context, url, token string) answer { return send(ctx, "GET", url+"/work", token) }
+func work(ctx context.Context, url, token string) answer { return send(ctx, "GET", url+"/jobs", token) }
 
 // answers has a customer's request be answered as expected by a node. 503 is
 // what a busy machine may answer for a while.

@@ -93,7 +93,7 @@ KEY=%s
 ADMIN=%s
 
 600 requests a minute, over all nodes. X-Node says which one answers:
-  curl -i -H "Authorization: Bearer $KEY" %s/work
+  curl -i -H "Authorization: Bearer $KEY" %s/jobs
 Revoke the key on one node, and ask the others:
   curl -X POST -H "Authorization: Bearer $ADMIN" %s/keys/%s/revoke
 Kill a node or Redis:

@@ -14,7 +14,7 @@ type madeKey struct{ ID, Token string }
 // routes is the API of a node.
 func (set *settings) routes(keys *apikey.Manager) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /work", keys.Require("work:do")(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	mux.Handle("GET /jobs", keys.Require("jobs:read")(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller, _ := apikey.FromContext(r.Context())
 		_, _ = w.Write([]byte("done for " + caller.Owner() + "\n"))
 	})))
@@ -31,7 +31,7 @@ func (set *settings) routes(keys *apikey.Manager) http.Handler {
 		})))
 	}
 	manage("POST /keys", func(r *http.Request, ring *apikey.Keyring) (any, error) {
-		issued, err := ring.Create(r.Context(), apikey.KeyParams{Name: "Work", Permissions: apikey.Permissions{"work:do"}})
+		issued, err := ring.Create(r.Context(), apikey.KeyParams{Name: "Work", Permissions: apikey.Permissions{"jobs:read"}})
 		if err != nil {
 			return nil, err
 		}
