@@ -1,5 +1,6 @@
 // Package keyadmin lets the people who use an API manage their own keys: a
-// JSON API in one handler, that a host mounts under any path.
+// JSON API and a web page over it in one handler, that a host mounts under any
+// path. The mount itself is the page.
 //
 //	admin, err := keyadmin.New(manager, &keyadmin.Config{Identify: whoIsAsking})
 //	mux.Handle("/dashboard/", admin)
@@ -24,6 +25,9 @@
 //	POST   keys/{id}/disable, enable, hold, release, revoke, rotate, end-rotation
 //	GET    keys/{id}/usage, keys/{id}/history, history, catalog
 //
+// Everything else, the mount and what is under ui/, is the page, in HTML. It
+// works without script; its forms are checked as the calls are.
+//
 // Errors are application/problem+json (RFC 9457) with a code for programs. JSON
 // is read strictly: a name twice, an unknown field or one in another letter
 // case is refused.
@@ -37,7 +41,9 @@
 //     origin, if it comes from a browser: [http.CrossOriginProtection] and,
 //     besides, no "Origin: null".
 //   - A token stands in the answer that issues it, and nowhere else: in no
-//     error, no header and no URL.
+//     error, no header and no URL. Reloading the page that shows one, or going
+//     back to it, neither shows it again nor makes another key.
 //   - Every answer has a Content-Security-Policy that loads nothing from
-//     elsewhere, and is not stored by caches.
+//     elsewhere, and is not stored by caches, save for the page's style, script
+//     and sign, in which nothing is anybody's.
 package keyadmin

@@ -64,8 +64,8 @@ type view struct {
 	Name   string // of the template
 	Title  string // of the document
 	Status int
-	Secret bool // a token is in it
-	At     string
+	Secret bool   // a token is in it
+	At     string // of the key that it is about, relative to the mount; "": of none
 	Data   any
 }
 
@@ -180,10 +180,13 @@ func (v *view) redirect(to string) *problem {
 	return nil
 }
 
-// refuse answers with the page of a problem. An error's page of one status is
-// the same for every address, so that nothing is learnt from it.
+// refuse answers with the page of a problem. That nothing is there is said the
+// same at every address; where a key is, the way leads to it.
 func (v *view) refuse(p *problem) {
 	v.Status = p.Status
+	if id := v.r.PathValue("id"); id != "" && (p.Status == http.StatusConflict || p.Status == http.StatusPreconditionFailed) {
+		v.At = "ui/keys/" + id
+	}
 	maps.Copy(v.w.Header(), p.GetHeaders())
 	_ = v.show("problem", p.Title, p)
 }

@@ -173,3 +173,20 @@ func TestPagePlan(t *testing.T) {
 		t.Errorf("with a plan that fails the list is\n%s", text)
 	}
 }
+
+// TestPageGetChangesNothing: to look at a page, any page, is all that GET and
+// HEAD do.
+func TestPageGetChangesNothing(t *testing.T) {
+	w := newWorld(t)
+	w.keys(t)
+	before := w.snapshot(t)
+	for _, path := range []string{"", "ui/new", "ui/keys", "ui/owner", "ui/history"} {
+		w.page(t, "support", path, nil)
+	}
+	for _, name := range []string{"own", "high", "held", "disabled", "revoked", "rotating", "expired"} {
+		for _, verb := range []string{"", "/edit", "/rotate", "/revoke", "/delete", "/history", "/disable", "/enable", "/hold", "/release", "/end-rotation"} {
+			w.page(t, "support", "ui/keys/{"+name+"}"+verb+"?version=1&grace=0&owner=acme", nil)
+		}
+	}
+	w.unchanged(t, before)
+}

@@ -88,11 +88,18 @@ func (tb *tab) axe(name string, l look) {
 func (tb *tab) run(name string, f func()) {
 	tb.t.Helper()
 	whole := tb.t
-	defer func() { tb.t = whole }()
 	whole.Run(name, func(t *testing.T) {
-		tb.t = t
+		tb.of(t)
+		defer tb.of(whole)
 		f()
 	})
+}
+
+// of has what happens in the tab be told to a test.
+func (tb *tab) of(t *testing.T) {
+	tb.mu.Lock()
+	defer tb.mu.Unlock()
+	tb.t = t
 }
 
 // TestStates: every state of the page, in every look.
