@@ -39,6 +39,9 @@ func TestCutEachMessage(t *testing.T) {
 			before, after := b.reference(op)
 			for _, how := range []cut{cutBefore, cutAfter} {
 				for _, onwards := range []bool{false, true} {
+					if onwards && !op.writes && !long {
+						continue
+					}
 					for at, through := 0, false; !through; at++ {
 						x := b.subject()
 						var hit atomic.Bool

@@ -5,10 +5,12 @@ package faulttest
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,40 +46,40 @@ func writesFail(t *testing.T, db *sql.DB, m *apikey.Manager, fault, mend func())
 	t.Logf("%d changes acknowledged, %d of unknown outcome, %d not applied", l.acks.Load(), l.unknown.Load(), l.unavailable.Load())
 }
 
-func sqliteIn(t *testing.T, dir string) (*sql.DB, *apikey.Manager) {
+// switched opens each connection as it is told at the time.
+type switched struct {
+	driver driver.Driver
+	file   string
+	more   atomic.Pointer[string] // of the DSN
+}
+
+func (c *switched) Connect(context.Context) (driver.Conn, error) {
+	return c.driver.Open(sqltest.SQLiteDSN(c.file) + *c.more.Load())
+}
+
+func (c *switched) Driver() driver.Driver { return c.driver }
+
+func (c *switched) set(more string) func() { return func() { c.more.Store(&more) } }
+
+// sqliteIn is a database and what opens its connections, one for each call.
+func sqliteIn(t *testing.T, dir string) (*switched, *sql.DB, *apikey.Manager) {
 	t.Helper()
-	db, err := sql.Open("sqlite", sqltest.SQLiteDSN(filepath.Join(dir, "keys.db")))
+	plain, err := sql.Open("sqlite", "")
 	if err != nil {
 		t.Fatal(err)
 	}
+	c := &switched{driver: plain.Driver(), file: filepath.Join(dir, "keys.db")}
+	_ = plain.Close()
+	c.set("")()
+	db := sql.OpenDB(c)
 	t.Cleanup(func() { _ = db.Close() })
-	db.SetMaxOpenConns(5)
-	return db, newManager(t, sqltest.StoreIn(t, db, sqlstore.SQLite, nil), apikey.Config{})
-}
-
-// everyConnection runs a statement on all connections of a pool of five.
-func everyConnection(t *testing.T, db *sql.DB, statement string) {
-	t.Helper()
-	conns := make([]*sql.Conn, 5)
-	for i := range conns {
-		conn, err := db.Conn(context.Background())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := conn.ExecContext(context.Background(), statement); err != nil {
-			t.Error(err)
-		}
-		conns[i] = conn
-	}
-	for _, conn := range conns {
-		_ = conn.Close()
-	}
+	db.SetMaxIdleConns(-1)
+	return c, db, newManager(t, sqltest.StoreIn(t, db, sqlstore.SQLite, nil), apikey.Config{})
 }
 
 func TestReadOnlySQLite(t *testing.T) {
-	db, m := sqliteIn(t, t.TempDir())
-	db.SetMaxIdleConns(5)
-	writesFail(t, db, m, func() { everyConnection(t, db, "PRAGMA query_only = ON") }, func() { everyConnection(t, db, "PRAGMA query_only = OFF") })
+	c, db, m := sqliteIn(t, t.TempDir())
+	writesFail(t, db, m, c.set("&_pragma=query_only(1)"), c.set(""))
 }
 
 func TestReadOnlyServer(t *testing.T) {
@@ -125,18 +127,16 @@ func full(t *testing.T, dir string) (fault, mend func()) {
 
 func TestDiskFullSQLite(t *testing.T) {
 	dir := tmpfs(t, "24m")
-	db, m := sqliteIn(t, dir)
+	_, db, m := sqliteIn(t, dir)
 	fault, mend := full(t, dir)
 	writesFail(t, db, m, fault, mend)
 }
 
-// The limit of SQLite itself, which needs no file system of its own.
+// The limit of SQLite itself, which needs no file system of its own: below what
+// there is, it means no more than that.
 func TestPagesFullSQLite(t *testing.T) {
-	db, m := sqliteIn(t, t.TempDir())
-	db.SetMaxIdleConns(5)
-	writesFail(t, db, m,
-		func() { everyConnection(t, db, "PRAGMA max_page_count = 1") }, // less than there are: no more
-		func() { everyConnection(t, db, "PRAGMA max_page_count = 1000000") })
+	c, db, m := sqliteIn(t, t.TempDir())
+	writesFail(t, db, m, c.set("&_pragma=max_page_count(1)"), c.set(""))
 }
 
 func TestDiskFullServer(t *testing.T) {

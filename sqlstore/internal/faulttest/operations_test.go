@@ -146,9 +146,7 @@ func (b *bench) stored(x *subject) string {
 		"last_use WHERE key_id": "secret, last_used", "marks WHERE key_id": "node, seq", "history WHERE key_id": "owner, alias, entry",
 		"keys WHERE id": "version, owner, alias, revoked_at, record",
 	} {
-		for _, id := range []string{x.base, x.fresh} {
-			all = append(all, b.rows(table, "SELECT "+columns+" FROM apikey_"+table+" = '"+id+"'")...)
-		}
+		all = append(all, b.rows(table, "SELECT "+columns+" FROM apikey_"+table+" IN ('"+x.base+"', '"+x.fresh+"')")...)
 	}
 	slices.Sort(all)
 	return strings.NewReplacer(x.base, "BASE", x.fresh, "FRESH", x.owner, "OWNER").Replace(strings.Join(all, "\n"))
