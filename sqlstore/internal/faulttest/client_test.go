@@ -135,6 +135,7 @@ func (s *lastWords) did(verb, id, token string) {
 }
 
 func TestKillTheClient(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "keys.db")
 	db, err := sql.Open("sqlite", sqltest.SQLiteDSN(file))
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 
 // Two nodes whose clocks are an hour apart, on one database.
 func TestClocksAnHourApart(t *testing.T) {
+	t.Parallel()
 	sqltest.Each(t, func(t *testing.T, d sqlstore.Dialect) {
 		db := sqltest.Open(t, d)
 		late := newManager(t, sqltest.StoreIn(t, db.DB, d, nil), apikey.Config{})

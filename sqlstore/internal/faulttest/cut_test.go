@@ -28,6 +28,7 @@ func behindProxy(t *testing.T, s *server, p *proxy, name string) (store *sqlstor
 // Each message of each call is lost in turn, or its answer is, until a call gets
 // through; once, and with every message after it.
 func TestCutEachMessage(t *testing.T) {
+	t.Parallel()
 	eachServer(t, func(t *testing.T, d sqlstore.Dialect) {
 		s := newServer(t, d, "")
 		store, db := s.store("messages")
@@ -88,6 +89,7 @@ func TestCutEachMessage(t *testing.T) {
 // Connections are cut in the middle of transactions, and at their commits,
 // while workers write.
 func TestCutUnderLoad(t *testing.T) {
+	t.Parallel()
 	eachServer(t, func(t *testing.T, d sqlstore.Dialect) {
 		s := newServer(t, d, "")
 		for _, tt := range []struct {

@@ -39,7 +39,7 @@ func (f *failing) Driver() driver.Driver { return f.driver }
 
 func (f *failing) Connect(context.Context) (driver.Conn, error) {
 	var inner driver.Conn
-	c := &failingConn{from: f}
+	c := &failingConn{from: f, stmts: map[*failingStmt]bool{}}
 	err := f.call(c, "connect", func() (err error) {
 		inner, err = f.driver.Open(f.dsn)
 		return err
@@ -88,6 +88,7 @@ type failingConn struct {
 	from  *failing
 	inner driver.Conn
 	rows  driver.Rows // of the call under way
+	stmts map[*failingStmt]bool
 	dead  bool
 }
 
@@ -97,6 +98,9 @@ func (c *failingConn) end() {
 	if c.inner != nil && !c.dead {
 		if c.rows != nil {
 			_ = c.rows.Close()
+		}
+		for s := range c.stmts {
+			_ = s.Stmt.Close()
 		}
 		_, _ = c.inner.(driver.ExecerContext).ExecContext(context.Background(), "ROLLBACK", nil)
 		_ = c.inner.Close()
@@ -124,9 +128,14 @@ func (c *failingConn) PrepareContext(ctx context.Context, query string) (driver.
 		return err
 	})
 	if err != nil {
+		if inner != nil && !c.dead {
+			_ = inner.Close()
+		}
 		return nil, err
 	}
-	return &failingStmt{inner, c}, nil
+	s := &failingStmt{inner, c}
+	c.stmts[s] = true
+	return s, nil
 }
 
 func (c *failingConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (result driver.Result, err error) {
@@ -163,6 +172,15 @@ func (c *failingConn) query(query string, do func() (driver.Rows, error)) (drive
 type failingStmt struct {
 	driver.Stmt
 	conn *failingConn
+}
+
+// Close after the end of the connection has been done by it.
+func (s *failingStmt) Close() error {
+	if s.conn.dead {
+		return nil
+	}
+	delete(s.conn.stmts, s)
+	return s.Stmt.Close()
 }
 
 func (s *failingStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (result driver.Result, err error) {

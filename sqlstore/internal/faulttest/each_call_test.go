@@ -17,7 +17,8 @@ import (
 // through: before it is executed or after, with the connection or without, on a
 // Store that was used before or not. On the others TestCutEachMessage does it.
 func TestFailEachCallSQLite(t *testing.T) {
-	dsn := sqltest.SQLiteDSN(filepath.Join(t.TempDir(), "keys.db"))
+	t.Parallel()
+	dsn := sqltest.SQLiteDSN(filepath.Join(t.TempDir(), "keys.db")) + "&_pragma=synchronous(OFF)" // no power fails here
 	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		t.Fatal(err)
@@ -31,6 +32,9 @@ func TestFailEachCallSQLite(t *testing.T) {
 		for n := range 16 {
 			bit := func(i int) bool { return n>>i&1 == 1 }
 			used := bit(3)
+			if !op.writes && !long && (used || bit(0)) {
+				continue
+			}
 			for at, through := 0, false; !through; at++ {
 				x := b.subject()
 				f := &failing{driver: db.Driver(), dsn: dsn, fault: fault{at: at, onwards: bit(0), after: bit(1), lost: bit(2)}}

@@ -78,11 +78,13 @@ func sqliteIn(t *testing.T, dir string) (*switched, *sql.DB, *apikey.Manager) {
 }
 
 func TestReadOnlySQLite(t *testing.T) {
+	t.Parallel()
 	c, db, m := sqliteIn(t, t.TempDir())
 	writesFail(t, db, m, c.set("&_pragma=query_only(1)"), c.set(""))
 }
 
 func TestReadOnlyServer(t *testing.T) {
+	t.Parallel()
 	eachServer(t, func(t *testing.T, d sqlstore.Dialect) {
 		s := newServer(t, d, "")
 		store, db := s.store("readonly")
@@ -126,6 +128,7 @@ func full(t *testing.T, dir string) (fault, mend func()) {
 }
 
 func TestDiskFullSQLite(t *testing.T) {
+	t.Parallel()
 	dir := tmpfs(t, "24m")
 	_, db, m := sqliteIn(t, dir)
 	fault, mend := full(t, dir)
@@ -135,11 +138,13 @@ func TestDiskFullSQLite(t *testing.T) {
 // The limit of SQLite itself, which needs no file system of its own: below what
 // there is, it means no more than that.
 func TestPagesFullSQLite(t *testing.T) {
+	t.Parallel()
 	c, db, m := sqliteIn(t, t.TempDir())
 	writesFail(t, db, m, c.set("&_pragma=max_page_count(1)"), c.set(""))
 }
 
 func TestDiskFullServer(t *testing.T) {
+	t.Parallel()
 	eachServer(t, func(t *testing.T, d sqlstore.Dialect) {
 		binaries(t, d)
 		dir := tmpfs(t, "96m")

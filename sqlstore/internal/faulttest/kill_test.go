@@ -75,6 +75,7 @@ func faulted(t *testing.T, s *server, name string, rounds int, mustFail bool, fa
 }
 
 func TestKillTheDatabase(t *testing.T) {
+	t.Parallel()
 	eachServer(t, func(t *testing.T, d sqlstore.Dialect) {
 		s := newServer(t, d, "")
 		faulted(t, s, "killed", times(3, 50), true, func() time.Time {
@@ -88,6 +89,7 @@ func TestKillTheDatabase(t *testing.T) {
 }
 
 func TestStopTheDatabase(t *testing.T) {
+	t.Parallel()
 	eachServer(t, func(t *testing.T, d sqlstore.Dialect) {
 		s := newServer(t, d, "")
 		faulted(t, s, "stopped", times(1, 10), true, func() time.Time {

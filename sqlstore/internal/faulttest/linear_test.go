@@ -61,6 +61,7 @@ var oneKey = porcupine.Model{
 // once, and asks of each key's history whether one after another would have
 // been answered so.
 func TestLinearizable(t *testing.T) {
+	t.Parallel()
 	for _, d := range []sqlstore.Dialect{sqlstore.PostgreSQL, sqlstore.SQLite} {
 		t.Run(d.String(), func(t *testing.T) {
 			t.Parallel()
