@@ -111,7 +111,7 @@ func newStatements(d Dialect, prefix string) *statements {
 		getByID: compile(getByIDText), getByAlias: compile(getByAliasText),
 		listOwner: ofOwner(listSelect + t.ofOwner + listOrder), listAll: ofAll(listSelect + after + listOrder),
 		listIDs:   ofAll(listSelect + listed + listOrder),
-		findOwner: ordered(listSelect+t.partOfOwner+filters+listOrder, t.partByOwner),
+		findOwner: ofOwner(listSelect + t.partOfOwner + filters + listOrder),
 		findAll:   ofAll(listSelect + after + " AND " + until + filters + listOrder),
 		endOwner:  ofOwner(endSelect + t.ofOwner + endOrder), endAll: ofAll(endSelect + after + endOrder),
 		lastUse:   compile(lastUseText),

@@ -9,8 +9,7 @@ type texts struct {
 	hasText     string // k.search has $search in it
 	ofOwner     string // k is of $owner, after a position
 	partOfOwner string // the same, until another
-	byOwner     string // what the order of ofOwner begins with
-	partByOwner string // and of partOfOwner
+	byOwner     string // what the order of both begins with
 
 	lockOwner, create, update, stored   string
 	takeNames, insertKey, insertHistory string

@@ -68,12 +68,12 @@ var mysqlTexts = texts{ //nolint:gosec // no credentials: a secret is known here
 
 	inIDs:   `IN (SELECT CAST(id AS BINARY) FROM JSON_TABLE($ids, '$[*]' COLUMNS (id VARCHAR(32) PATH '$')) j)`,
 	hasText: `INSTR(k.search, $search) > 0`,
-	ofOwner: `k.owner = $owner AND {after}`,
-	// With k.owner = $owner it would read all of the owner's keys for a part of
-	// them, and sorted by time alone, everybody's; said so, it has no other way but
-	// to read a range of the owner's index.
+	// With k.owner = $owner it would read all of the owner's keys to find a place
+	// among them, and sorted by time alone, everybody's; said so, it has no other
+	// way but to read a range of the owner's index.
+	ofOwner:     `k.owner >= $owner AND k.owner <= $owner AND {after}`,
 	partOfOwner: `k.owner >= $owner AND k.owner <= $owner AND {after} AND {until}`,
-	partByOwner: `k.owner DESC, `,
+	byOwner:     `k.owner DESC, `,
 
 	lockOwner: `INSERT INTO {owners} (owner, locks) VALUES ($owner, 1) ON DUPLICATE KEY UPDATE locks = locks + 1`,
 	// Arguments are text, which the connection's collation would compare: it takes

@@ -79,8 +79,7 @@ var postgresTexts = texts{ //nolint:gosec // no credentials: a secret is known h
 	ofOwner: `k.owner >= $owner AND (k.owner, k.created_at, k.id) < ($owner, $created, $id)`,
 	partOfOwner: `(k.owner, k.created_at, k.id) >= ($owner, $end_created, $end_id)
 	AND (k.owner, k.created_at, k.id) < ($owner, $created, $id)`,
-	byOwner:     `k.owner DESC, `,
-	partByOwner: `k.owner DESC, `,
+	byOwner: `k.owner DESC, `,
 
 	// The row of the owner is locked by a statement before the one that counts:
 	// each sees what was committed when it began. A transaction of the host's
