@@ -95,11 +95,11 @@ ADMIN=%s
 600 requests a minute, over all nodes. X-Node says which one answers:
   curl -i -H "Authorization: Bearer $KEY" %s/jobs
 Revoke the key on one node, and ask the others:
-  curl -X POST -H "Authorization: Bearer $ADMIN" %s/keys/%s/revoke
+  curl -X POST -H "Authorization: Bearer $ADMIN" '%s/keys/%s/revoke?owner=%s'
 Kill a node or Redis:
   kill -9 %d
 
 Ctrl-C ends all of it. With -check the program tries these things itself.
-`, s.redis.pid(), key.Token, s.admin, s.front, s.nodes[0].url, key.ID, s.nodes[1].pid())
+`, s.redis.pid(), key.Token, s.admin, s.front, s.nodes[0].url, key.ID, limited, s.nodes[1].pid())
 	return nil
 }

@@ -165,6 +165,18 @@ func TestServe(t *testing.T) {
 	if len(seen) != 3 {
 		t.Errorf("three requests were answered by %v", seen)
 	}
+	admin := regexp.MustCompile(`(?m)^ADMIN=(.+)$`).FindStringSubmatch(text)
+	revoke := regexp.MustCompile(`'(http://\S+/revoke\S+)'`).FindStringSubmatch(text)
+	if admin == nil || revoke == nil {
+		t.Fatal("it prints no way to revoke")
+	}
+	if a := send(ctx, "POST", revoke[1], admin[1]); a.status != http.StatusOK {
+		t.Errorf("revoke: status %d: %s", a.status, a.body)
+	}
+	n := node{name: "any", url: front[1]}
+	if _, err := refuses(ctx, &n, key[1], time.Now()); err != nil {
+		t.Error(err)
+	}
 	stop()
 	if err := <-done; err != nil {
 		t.Error(err)

@@ -55,7 +55,10 @@ func (set *settings) routes(keys *apikey.Manager) http.Handler {
 // fail answers with an error of managing keys.
 func fail(w http.ResponseWriter, err error) {
 	status := http.StatusServiceUnavailable
-	if errors.Is(err, apikey.ErrNotFound) {
+	switch {
+	case errors.Is(err, apikey.ErrOwner):
+		status = http.StatusBadRequest
+	case errors.Is(err, apikey.ErrNotFound):
 		status = http.StatusNotFound
 	}
 	http.Error(w, http.StatusText(status), status)
