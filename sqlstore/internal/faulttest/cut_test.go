@@ -37,10 +37,13 @@ func TestCutEachMessage(t *testing.T) {
 		cuts, unknown := 0, 0
 		for i := range operations {
 			op := &operations[i]
+			if !op.writes && op.name != "Get" && !long { // SQLite has them all in the gate too
+				continue
+			}
 			before, after := b.reference(op)
 			for _, how := range []cut{cutBefore, cutAfter} {
 				for _, onwards := range []bool{false, true} {
-					if onwards && !op.writes && !long {
+					if onwards && !long {
 						continue
 					}
 					for at, through := 0, false; !through; at++ {

@@ -189,7 +189,8 @@ func (p *proxy) read(host net.Conn, first bool) ([]byte, error) {
 	if p.dialect == sqlstore.MySQL {
 		length = int(head[0]) | int(head[1])<<8 | int(head[2])<<16
 	}
-	message := append(head, make([]byte, length)...)
+	message := make([]byte, len(head)+length)
+	copy(message, head)
 	_, err := io.ReadFull(host, message[len(head):])
 	return message, err
 }

@@ -94,7 +94,7 @@ func newServer(tb testing.TB, d sqlstore.Dialect, dir string) *server {
 	initialise, serve := binaries(tb, d)
 	if dir == "" {
 		var err error
-		if dir, err = os.MkdirTemp("", "apikey-fault-"); err != nil {
+		if dir, err = os.MkdirTemp("", "apikey-fault-"); err != nil { //nolint:usetesting // another user must reach it
 			tb.Fatal(err)
 		}
 		tb.Cleanup(func() { _ = os.RemoveAll(dir) })
@@ -187,7 +187,7 @@ func (s *server) processes() []int {
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	for _, task := range tasks {
 		b, _ := os.ReadFile(task)
-		for _, field := range strings.Fields(string(b)) {
+		for field := range strings.FieldsSeq(string(b)) {
 			if child, err := strconv.Atoi(field); err == nil {
 				all = append(all, child)
 			}
@@ -323,7 +323,7 @@ func freeAddress(tb testing.TB) string {
 // may not mount one.
 func tmpfs(tb testing.TB, size string) string {
 	tb.Helper()
-	dir, err := os.MkdirTemp("", "apikey-full-")
+	dir, err := os.MkdirTemp("", "apikey-full-") //nolint:usetesting // another user must reach it
 	if err != nil {
 		tb.Fatal(err)
 	}

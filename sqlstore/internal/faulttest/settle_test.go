@@ -154,7 +154,7 @@ func whole(tb interface {
 		if err := rows.Err(); err != nil {
 			tb.Errorf("%s: %v", what, err)
 		}
-		_ = rows.Close()
+		_ = rows.Close() //nolint:sqlclosecheck // before the next query
 	}
 	columns(tb, db)
 }
