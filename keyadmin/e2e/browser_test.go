@@ -46,7 +46,7 @@ type profile struct {
 }
 
 // patience is how long anything may take.
-const patience = 20 * time.Second
+const patience = 45 * time.Second
 
 func newBrowser(t *testing.T, w *world, person string) *profile {
 	t.Helper()

@@ -45,6 +45,13 @@ func (tb *tab) record(name string) {
 		}
 		tb.picture(fmt.Sprintf("%s-%s-%d", name, l.scheme, l.width))
 	})
+	for _, width := range []int64{320, 480, 640, 768, 1024, 1057, 1200} { // 320: WCAG 2.2, 1.4.10
+		call(tb, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: 900, DeviceScaleFactor: 1})
+		if wide := value[int64](tb, `Math.max(document.documentElement.scrollWidth, ...[...document.querySelectorAll(".table")].map(e => innerWidth + e.scrollWidth - e.clientWidth))`); wide > width {
+			tb.t.Errorf("%s at %d: the page is %d pixels wide", name, width, wide)
+		}
+	}
+	call(tb, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: 1440, Height: 900, DeviceScaleFactor: 1})
 }
 
 func (tb *tab) picture(name string) {
