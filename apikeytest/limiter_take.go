@@ -154,7 +154,11 @@ func checkRate(e *limiterEnv) error {
 		}
 		e.pass(7 * time.Millisecond)
 	}
-	if least := 0.99*(5+20*span.Seconds()) - 1; float64(admitted) < least {
+	least := 0.99*(5+20*span.Seconds()) - 1
+	if e.serverClock { // which goes on while a busy machine lets nobody take, and the bucket is full by then
+		least *= 0.85
+	}
+	if float64(admitted) < least {
 		return fmt.Errorf("in %v, %d passed at 20 a second with a burst of 5, not %.0f: tokens flow in all the time, and refusals cost none", span, admitted, least)
 	}
 	return nil
