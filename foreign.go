@@ -176,10 +176,11 @@ func (d *foreignDigest) matches(b, key []byte) (_ bool, err error) {
 	var sum []byte
 	switch d.alg {
 	case algSHA256, algSHA512:
-		salted := slices.Concat(d.salt, b)
+		before, after := d.salt, b
 		if d.after {
-			salted = slices.Concat(b, d.salt)
+			before, after = b, d.salt
 		}
+		salted := slices.Concat(before, after)
 		if d.alg == algSHA256 {
 			s := sha256.Sum256(salted)
 			sum = s[:]

@@ -5,12 +5,13 @@ import (
 	"encoding/json"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/go-apikey/apikey/internal/apigolden"
 )
 
 // mayRequire is all that the root module may require, for ever: who adds this module to a service adds
@@ -40,7 +41,7 @@ func TestModulesAgree(t *testing.T) {
 		Go  string
 		Use []struct{ DiskPath string }
 	}
-	decodeJSON(t, goCommand(t, "work", "edit", "-json", "go.work"), &work)
+	decodeJSON(t, apigolden.Go(t, "work", "edit", "-json", "go.work"), &work)
 	var used []string
 	for _, use := range work.Use {
 		used = append(used, filepath.Clean(use.DiskPath))
@@ -110,7 +111,7 @@ func repositoryFiles(t *testing.T) []string {
 func readModule(t *testing.T, file string) moduleFile {
 	t.Helper()
 	var module moduleFile
-	decodeJSON(t, goCommand(t, "mod", "edit", "-json", file), &module)
+	decodeJSON(t, apigolden.Go(t, "mod", "edit", "-json", file), &module)
 	return module
 }
 
@@ -119,18 +120,4 @@ func decodeJSON(t *testing.T, data []byte, into any) {
 	if err := json.Unmarshal(data, into); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// goCommand runs go, without a workspace, and returns what it prints.
-func goCommand(t *testing.T, args ...string) []byte {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", args...)
-	cmd.Env = append(os.Environ(), "GOWORK=off")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, stderr.String())
-	}
-	return out
 }

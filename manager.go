@@ -370,17 +370,12 @@ func (m *Manager) Lookup(ctx context.Context, token string) (*Key, SecretState, 
 	if m.closed.Load() {
 		return nil, SecretState{}, ErrClosed
 	}
-	ref, ok := m.parse(token)
-	var f *foreignToken
-	if !ok {
-		var err error
-		if f, err = m.foreign(token); err != nil {
-			return nil, SecretState{}, err
-		}
-		if f == nil {
-			return nil, SecretState{}, ErrNotFound
-		}
-		ref = f.alias
+	ref, f, err := m.reference(token)
+	if err != nil {
+		return nil, SecretState{}, err
+	}
+	if ref == "" {
+		return nil, SecretState{}, ErrNotFound
 	}
 	rec, err := m.get(ctx, ref)
 	if err != nil {

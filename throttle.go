@@ -39,6 +39,16 @@ func newThrottle(l Limit) *throttle {
 // fail counts a bad token of peer. A wait above 0 says that there were too
 // many; first, that this is the first time since there were none.
 func (t *throttle) fail(peer netip.Addr, now time.Time) (wait time.Duration, first bool) {
+	return t.look(peer, now, 1)
+}
+
+// over is fail without counting: for what is refused before it is looked at.
+func (t *throttle) over(peer netip.Addr, now time.Time) (wait time.Duration, first bool) {
+	return t.look(peer, now, 0)
+}
+
+// look counts so many bad tokens of peer, unless there were too many already.
+func (t *throttle) look(peer netip.Addr, now time.Time, bad int64) (wait time.Duration, first bool) {
 	c, us := t.cell(peer), now.UnixMicro()
 	for {
 		old := c.Load()
@@ -47,7 +57,7 @@ func (t *throttle) fail(peer netip.Addr, now time.Time) (wait time.Duration, fir
 			full, told = us, 0
 		}
 		over := full - us - t.interval*(t.burst-1)
-		next := (full+t.interval)<<1 | told
+		next := (full+t.interval*bad)<<1 | told
 		if over > 0 {
 			next = full<<1 | 1
 		}
@@ -58,21 +68,6 @@ func (t *throttle) fail(peer netip.Addr, now time.Time) (wait time.Duration, fir
 			return time.Duration(over) * time.Microsecond, told == 0
 		}
 		return 0, false
-	}
-}
-
-// over is fail without counting: for what is refused before it is looked at.
-func (t *throttle) over(peer netip.Addr, now time.Time) (wait time.Duration, first bool) {
-	c, us := t.cell(peer), now.UnixMicro()
-	for {
-		old := c.Load()
-		over := min(old>>1, us+t.interval*t.burst) - us - t.interval*(t.burst-1)
-		if over <= 0 {
-			return 0, false
-		}
-		if old&1 == 1 || c.CompareAndSwap(old, old|1) {
-			return time.Duration(over) * time.Microsecond, old&1 == 0
-		}
 	}
 }
 

@@ -165,19 +165,17 @@ func throttled(peer netip.Addr, wait time.Duration) *Denial {
 
 var errInvalidToken = &Denial{Reason: ReasonInvalid}
 
-// locate is what the Store is to be asked for: the ID in a native token, or the
-// alias of a foreign one, which it takes apart. One of a slow scheme ends here
-// when its peer sent too many bad ones: it must not cost a hash.
+// locate is what the Store is to be asked for. A token of a slow scheme ends
+// here when its peer sent too many bad ones: it must not cost a hash.
 func (m *Manager) locate(r *attempt) (ref string, f *foreignToken, err error) {
-	if id, ok := m.parse(r.Token); ok {
-		return id, nil, nil
-	}
-	f, err = m.foreign(r.Token)
+	ref, f, err = m.reference(r.Token)
 	switch {
 	case err != nil:
 		return "", nil, err
-	case f == nil:
+	case ref == "":
 		return "", nil, r.invalid()
+	case f == nil:
+		return ref, nil, nil
 	}
 	if peer := r.peer(); f.scheme.Slow && m.throttle != nil && peer.IsValid() {
 		if wait, first := m.throttle.over(peer, m.now()); wait > 0 {
@@ -185,7 +183,19 @@ func (m *Manager) locate(r *attempt) (ref string, f *foreignToken, err error) {
 			return "", nil, throttled(peer, wait)
 		}
 	}
-	return f.alias, f, nil
+	return ref, f, nil
+}
+
+// reference is the ID in a native token, or the alias of a foreign one, which
+// it takes apart; "": it is neither.
+func (m *Manager) reference(token string) (ref string, f *foreignToken, err error) {
+	if id, ok := m.parse(token); ok {
+		return id, nil, nil
+	}
+	if f, err = m.foreign(token); f != nil {
+		ref = f.alias
+	}
+	return ref, f, err
 }
 
 // parse finds the key's ID in a token of one of the formats.

@@ -29,6 +29,15 @@ const (
 	getByIDText    = `SELECT record FROM {keys} WHERE id = $id`
 	getByAliasText = `SELECT record FROM {keys} WHERE alias = $id`
 
+	// Where it is no part of a larger statement, as it is on PostgreSQL.
+	updateKey = `
+UPDATE {keys} SET version = $version, environment = $environment, revoked_at = $revoked_at, held_at = $held_at,
+	disabled_at = $disabled_at, expires_at = $expires_at, not_before = $not_before, rotated_at = $rotated_at,
+	search = $search, record = $record
+WHERE id = $id AND version = $version - 1 AND owner = $owner AND created_at = $created AND COALESCE(alias, '') = $alias`
+	insertChange = `
+INSERT INTO {history} (owner, key_id, alias, at, entry) VALUES ($change_owner, $change_key, $alias, $change_at, $entry)`
+
 	// Keys, newest first.
 	listSelect = `
 SELECT k.record, COALESCE(u.requests, 0), COALESCE(u.limited, 0), COALESCE(u.denied, 0),

@@ -90,14 +90,9 @@ SELECT $id, NULLIF(CAST($alias AS BINARY), ''), $owner, $created, $version, $env
 FROM (SELECT COUNT(*) AS n FROM (SELECT 1 FROM {keys}
 	WHERE owner = $owner AND revoked_at = 0 AND (expires_at = 0 OR expires_at > $at) LIMIT $most) x) live
 WHERE $max < 0 OR live.n < $max`,
-	update: `
-UPDATE {keys} SET version = $version, environment = $environment, revoked_at = $revoked_at, held_at = $held_at,
-	disabled_at = $disabled_at, expires_at = $expires_at, not_before = $not_before, rotated_at = $rotated_at,
-	search = $search, record = $record
-WHERE id = $id AND version = $version - 1 AND owner = $owner AND created_at = $created AND COALESCE(alias, '') = $alias`,
-	stored: `SELECT version, owner, created_at, COALESCE(alias, '') FROM {keys} WHERE id = $id FOR UPDATE`,
-	insertHistory: `
-INSERT INTO {history} (owner, key_id, alias, at, entry) VALUES ($change_owner, $change_key, $alias, $change_at, $entry)`,
+	update:        updateKey,
+	stored:        `SELECT version, owner, created_at, COALESCE(alias, '') FROM {keys} WHERE id = $id FOR UPDATE`,
+	insertHistory: insertChange,
 
 	lockNode: `
 INSERT INTO {nodes} (node, seen_at) VALUES ($node, $seen) ON DUPLICATE KEY UPDATE seen_at = GREATEST(seen_at, VALUES(seen_at))`,

@@ -63,23 +63,7 @@ func (f *numberFeed) next(ctx context.Context) (refs []string, all bool, err err
 
 // news are the changes with higher numbers than the last one.
 func (f *numberFeed) news(ctx context.Context) (refs []string, all bool, err error) {
-	var numbers []int64
-	err = f.store.read(ctx, func(x *session) error {
-		refs, numbers = nil, nil
-		rows, err := x.rows(ctx, f.store.sql.feedNext, args{"n": f.last, "number": int64(maxTold)})
-		if err != nil {
-			return err
-		}
-		return eachRow(rows, func(scan func(...any) error) error {
-			var n int64
-			var id, alias string
-			if err := scan(&n, &id, &alias); err != nil {
-				return err
-			}
-			refs, numbers = addRefs(refs, id, alias), append(numbers, n)
-			return nil
-		})
-	})
+	refs, numbers, err := f.changes(ctx, f.store.sql.feedNext, args{"n": f.last, "number": int64(maxTold)})
 	if err != nil {
 		return nil, false, err
 	}
@@ -97,11 +81,22 @@ func (f *numberFeed) late(ctx context.Context) (refs []string, err error) {
 	if len(f.missing) == 0 {
 		return nil, nil
 	}
-	st := f.store.sql
-	var found []int64
+	refs, found, err := f.changes(ctx, f.store.sql.feedPending, args{"rows": numbers(f.missing, 0)})
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range found {
+		delete(f.missing, n)
+	}
+	return refs, f.giveUp(ctx)
+}
+
+// changes are what a statement finds in the feed: the refs told of, and the
+// numbers of the changes.
+func (f *numberFeed) changes(ctx context.Context, st *statement, a args) (refs []string, found []int64, err error) {
 	err = f.store.read(ctx, func(x *session) error {
 		refs, found = nil, nil
-		rows, err := x.rows(ctx, st.feedPending, args{"rows": numbers(f.missing, 0)})
+		rows, err := x.rows(ctx, st, a)
 		if err != nil {
 			return err
 		}
@@ -115,13 +110,7 @@ func (f *numberFeed) late(ctx context.Context) (refs []string, err error) {
 			return nil
 		})
 	})
-	if err != nil {
-		return nil, err
-	}
-	for _, n := range found {
-		delete(f.missing, n)
-	}
-	return refs, f.giveUp(ctx)
+	return refs, found, err
 }
 
 // giveUp forgets the numbers that were missing for long and that nobody holds:

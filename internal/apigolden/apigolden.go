@@ -246,10 +246,11 @@ func importLines(t *testing.T, module string) []string {
 // goList runs go list, without a workspace, and returns the lines that it prints.
 func goList(t *testing.T, args ...string) []string {
 	t.Helper()
-	return strings.Split(strings.TrimSpace(string(goCommand(t, append([]string{"list"}, args...)...))), "\n")
+	return strings.Split(strings.TrimSpace(string(Go(t, append([]string{"list"}, args...)...))), "\n")
 }
 
-func goCommand(t *testing.T, args ...string) []byte {
+// Go runs the go command, without a workspace, and returns what it prints.
+func Go(t *testing.T, args ...string) []byte {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", args...)
 	cmd.Env = append(os.Environ(), "GOWORK=off")
