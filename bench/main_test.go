@@ -1,0 +1,9 @@
+package bench
+
+import (
+	"testing"
+
+	"github.com/go-apikey/apikey/internal/secretwatch"
+)
+
+func TestMain(m *testing.M) { secretwatch.Main(m) }
