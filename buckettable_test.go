@@ -33,21 +33,21 @@ func TestSweepDropsIdleFullBuckets(t *testing.T) {
 func TestHandleOfDroppedBucket(t *testing.T) {
 	t.Parallel()
 	limiter := NewTokenBuckets()
-	b := keyBucket("k", PerMinute(5))
-	limiter.resolve(&b, moment)
-	dropped := b.handle
+	known := []Bucket{keyBucket("k", PerMinute(5))}
+	limiter.resolve(known, moment)
+	dropped := known[0].handle
 	now := moment.Add(time.Hour)
 	limiter.Sweep(now)
-	if got := drain(t, limiter, now, b); got != 5 {
+	if got := drain(t, limiter, now, known[0]); got != 5 {
 		t.Errorf("%d passed by the handle of a dropped bucket, want 5", got)
 	}
-	if b.handle != dropped {
+	if known[0].handle != dropped {
 		t.Error("Take wrote to the shared slice")
 	}
 	if got := drain(t, limiter, now, keyBucket("k", PerMinute(5))); got != 0 {
 		t.Errorf("%d more passed without the handle: there are two buckets of one identity", got)
 	}
-	if limiter.resolve(&b, now); b.handle == dropped {
+	if limiter.resolve(known, now); known[0].handle == dropped {
 		t.Error("resolve kept a handle to a dropped bucket")
 	}
 }
@@ -110,7 +110,7 @@ func TestTakeBesideSweepAndChange(t *testing.T) {
 				limit.Burst = 60 + rnd.IntN(2)*60 // 60 or 120
 				list := []Bucket{keyBucket(id, limit), {Scope: ScopeOwner, ID: fmt.Sprint("owner", rnd.IntN(owners)), Limit: PerHour(1e6)}}
 				if rnd.IntN(2) == 0 {
-					limiter.resolve(&list[0], moment)
+					limiter.resolve(list[:1], moment)
 				}
 				d, err := limiter.Take(t.Context(), tick(), 1+rnd.IntN(3), list[:1+rnd.IntN(2)])
 				if err != nil {

@@ -24,13 +24,14 @@ func Authorization(scheme string) Source { return Source{header: "Authorization"
 // Header is a header whose whole value is the token, such as X-Api-Key.
 func Header(name string) Source { return Source{header: http.CanonicalHeaderKey(name)} }
 
-// credential finds the one token of a request. A reason says why there is
-// none; it is ReasonMissing only if no field that could hold one is there.
+// credential finds the one token of a request, and the key's ID in it if it is a
+// well-formed one of ours. A reason says why there is none; it is ReasonMissing
+// only if no field that could hold one is there.
 //
 // It is strict, because what two readers of a request understand differently
 // is how one of them is deceived: one header line for each source, one token
 // in all, no quotes, no folding, no white space but SP and HTAB around a value.
-func (h *httpRules) credential(header http.Header, known *shapes, skipForeign bool) (token string, reason Reason) {
+func (h *httpRules) credential(header http.Header, known *shapes, skipForeign bool) (token, id string, reason Reason) {
 	reason = ReasonMissing
 	for i := range h.sources {
 		s := &h.sources[i]
@@ -39,12 +40,16 @@ func (h *httpRules) credential(header http.Header, known *shapes, skipForeign bo
 			continue
 		}
 		if len(lines) > 1 {
-			return "", ReasonMalformedRequest
+			return "", "", ReasonMalformedRequest
 		}
 		found, why := s.read(lines[0])
+		native, ours := "", false
+		if why == "" {
+			native, ours = known.parse(found)
+		}
 		switch {
 		case why == ReasonMalformedRequest:
-			return "", why
+			return "", "", why
 		case why == ReasonUnsupportedScheme && h.otherReads(s, lines[0]):
 			continue
 		case why != "":
@@ -52,17 +57,17 @@ func (h *httpRules) credential(header http.Header, known *shapes, skipForeign bo
 				reason = why
 			}
 			continue
-		case skipForeign && s.scheme != "" && !known.claim(found) && (len(found) > maxTokenBytes || isToken68(found)):
+		case !ours && skipForeign && s.scheme != "" && !known.claim(found) && (len(found) > maxTokenBytes || isToken68(found)):
 			continue
-		case token != "", len(found) > maxTokenBytes, !isToken68(found) && !known.hasForeign(found):
-			return "", ReasonMalformedRequest
+		case token != "", !ours && !known.mayRead(found):
+			return "", "", ReasonMalformedRequest
 		}
-		token = found
+		token, id = found, native
 	}
 	if token != "" {
-		return token, ""
+		return token, id, ""
 	}
-	return "", reason
+	return "", "", reason
 }
 
 // otherReads reports whether another source takes the scheme of a value of s's
@@ -111,6 +116,22 @@ type shapes struct {
 	schemes []Scheme
 }
 
+// parse finds the key's ID in a token of one of the formats.
+func (k *shapes) parse(token string) (id string, ok bool) {
+	for i := range k.formats {
+		if id, ok := k.formats[i].parse(token); ok {
+			return id, true
+		}
+	}
+	return "", false
+}
+
+// mayRead reports whether token, which is not a well-formed one of ours, is
+// written as a credential may be.
+func (k *shapes) mayRead(token string) bool {
+	return len(token) <= maxTokenBytes && (isToken68(token) || k.hasForeign(token))
+}
+
 // claim reports whether token begins as one of ours does, or has the shape of
 // one of a Scheme.
 func (k *shapes) claim(token string) bool {
@@ -154,6 +175,9 @@ func trimSpace(s string) string {
 func equalASCII(a, b string) bool {
 	if len(a) != len(b) {
 		return false
+	}
+	if a == b { // as nearly everybody writes it
+		return true
 	}
 	for i := range len(a) {
 		if lower(a[i]) != lower(b[i]) {

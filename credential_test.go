@@ -71,7 +71,7 @@ func TestCredential(t *testing.T) {
 			if tc.key != nil {
 				h["X-Api-Key"] = tc.key
 			}
-			token, reason := rules(t, HTTPConfig{}).credential(h, &shapes{formats: formats}, tc.foreign)
+			token, _, reason := rules(t, HTTPConfig{}).credential(h, &shapes{formats: formats}, tc.foreign)
 			if token != tc.token || reason != tc.reason {
 				t.Errorf("%q, %q; want %q, %q", token, reason, tc.token, tc.reason)
 			}
@@ -118,7 +118,7 @@ func FuzzCredential(f *testing.F) {
 		header := http.Header{}
 		header.Set("Authorization", auth)
 		header.Set("X-Api-Key", key)
-		token, reason := h.credential(header, &shapes{formats: published[:1]}, foreign)
+		token, _, reason := h.credential(header, &shapes{formats: published[:1]}, foreign)
 		if (token == "") != (reason != "") {
 			t.Fatalf("%q and %q", token, reason)
 		}

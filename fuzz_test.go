@@ -84,13 +84,13 @@ func FuzzCredentialWritten(f *testing.F) {
 			if want == "" && tc.header == "X-Api-Key" {
 				tc.reason = ReasonEmpty
 			}
-			token, got := h.credential(http.Header{tc.header: {tc.value}}, &shapes{formats: published}, false)
+			token, _, got := h.credential(http.Header{tc.header: {tc.value}}, &shapes{formats: published}, false)
 			if got != tc.reason || got == "" && token != want || got != "" && token != "" {
 				t.Errorf("%s: %q is read as %q, %q; want %q, %q", tc.header, tc.value, token, got, want, tc.reason)
 			}
 		}
 		both := http.Header{"Authorization": {"Bearer " + value}, "X-Api-Key": {value}}
-		if token, got := h.credential(both, &shapes{formats: published}, false); got != ReasonMalformedRequest || token != "" {
+		if token, _, got := h.credential(both, &shapes{formats: published}, false); got != ReasonMalformedRequest || token != "" {
 			t.Errorf("%q in both headers is read as %q, %q", value, token, got)
 		}
 	})

@@ -81,9 +81,11 @@ type Manager struct {
 	nonBlocking bool  // store answers from memory
 	hasher      *hasher
 	plans       *plans // nil without Config.Plan
+	buckets     *TokenBuckets // cfg.Limiter, if it is one; nil: it is another
 	usage       *usage
 	throttle    *throttle // nil without Config.FailedAttempts
 	http        httpRules
+	sets        permissionSets
 	rehashes    chan rehash
 	eventPanics atomic.Int64
 	closed      atomic.Bool
@@ -181,6 +183,7 @@ func (m *Manager) configure() error {
 	if c.Limiter == nil {
 		c.Limiter = NewTokenBuckets()
 	}
+	m.buckets, _ = c.Limiter.(*TokenBuckets)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -228,7 +231,7 @@ func (m *Manager) sweep() {
 	if m.plans != nil {
 		m.plans.sweep(m.now().UnixMicro())
 	}
-	if t, ok := m.cfg.Limiter.(*TokenBuckets); ok {
+	if t := m.buckets; t != nil {
 		t.Sweep(m.now())
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 )
 
@@ -60,12 +61,13 @@ func (m *Manager) Guard(p Policy) func(http.Handler) http.Handler {
 	if err := m.checkPolicy(&p); err != nil {
 		panic(err)
 	}
+	set := m.sets.bit(&p)
 	return func(next http.Handler) http.Handler {
 		if next == nil {
 			panic("apikey: Guard of a nil handler")
 		}
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			a := &attempt{http: r, rules: &m.http, wired: true}
+			a := &attempt{http: r, rules: &m.http, wired: true, set: set}
 			principal, err := m.check(r, &p, a)
 			if err != nil {
 				m.WriteError(w, r, err)
@@ -112,14 +114,14 @@ func (m *Manager) decide(r *http.Request, p *Policy, a *attempt) (*Principal, er
 	if m.closed.Load() {
 		return nil, ErrClosed
 	}
-	token, reason := m.http.credential(r.Header, &m.shapes, p.SkipForeign)
+	token, id, reason := m.http.credential(r.Header, &m.shapes, p.SkipForeign)
 	if reason == ReasonMissing && p.Optional {
 		return nil, nil
 	}
 	if reason != "" {
 		return nil, &Denial{Reason: reason, Peer: m.http.peer(r)}
 	}
-	a.Token, a.All, a.Any, a.Environment, a.Cost = token, p.All, p.Any, p.Environment, p.Cost
+	a.Token, a.id, a.All, a.Any, a.Environment, a.Cost = token, id, p.All, p.Any, p.Environment, p.Cost
 	if p.Owner != nil {
 		a.ownerBound, a.Owner = true, p.Owner(r)
 	}
@@ -145,6 +147,34 @@ func (m *Manager) checkPolicy(p *Policy) error {
 		return fmt.Errorf("apikey: a route costs %d; a Cost is 0 (1) or more", p.Cost)
 	}
 	return nil
+}
+
+// permissionSets gives a bit to each of the first 64 sets of permissions that
+// routes ask for. A key's use remembers by it what was granted, so that a
+// request looks at a bit in place of matching patterns. What is remembered ends
+// with the use, that is with any change of the key.
+type permissionSets struct {
+	mu   sync.Mutex
+	sets []string
+}
+
+// bit is that of p's permissions; 0 if it has none.
+func (s *permissionSets) bit(p *Policy) uint64 {
+	if len(p.All)+len(p.Any) == 0 {
+		return 0
+	}
+	set := fmt.Sprint(p.All, p.Any)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.Index(s.sets, set)
+	if i < 0 && len(s.sets) < 64 {
+		i = len(s.sets)
+		s.sets = append(s.sets, set)
+	}
+	if i < 0 {
+		return 0
+	}
+	return 1 << i
 }
 
 // grant is the context of a request that was let in. It is one allocation with
@@ -192,19 +222,19 @@ func (m *Manager) SetHeader(h http.Header, p *Principal, d Decision) {
 
 // setHeader sets headers whose values live in v.
 func (m *Manager) setHeader(h http.Header, p *Principal, d *Decision, policy string, v *[4]string) {
+	v[2], v[3] = "private", m.http.vary
+	first := len(h) == 0 // nearly always: there is nothing to look for then
+	if p != nil && (first || h[headerCache] == nil) { // an outer handler may have said no-store
+		h[headerCache] = v[2:3:3]
+	}
+	if first || h[headerVary] == nil {
+		h[headerVary] = v[3:4:4]
+	} else if vary := h[headerVary]; !slices.Contains(vary, v[3]) {
+		h[headerVary] = append(slices.Clip(vary), v[3])
+	}
 	if d.Limit.N != 0 {
 		v[0], v[1] = policy, d.header()
 		h[headerPolicy], h[headerLimit] = v[0:1:1], v[1:2:2]
-	}
-	if p != nil && h[headerCache] == nil { // an outer handler may have said no-store
-		v[2] = "private"
-		h[headerCache] = v[2:3:3]
-	}
-	v[3] = m.http.vary
-	if vary := h[headerVary]; vary == nil {
-		h[headerVary] = v[3:4:4]
-	} else if !slices.Contains(vary, v[3]) {
-		h[headerVary] = append(slices.Clip(vary), v[3])
 	}
 }
 

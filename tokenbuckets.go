@@ -41,10 +41,38 @@ func (t *TokenBuckets) Take(ctx context.Context, now time.Time, n int, buckets [
 		return Decision{}, err
 	}
 	var few [8]taking
-	takings := few[:min(len(buckets), len(few))]
-	if len(buckets) > len(few) {
-		takings = make([]taking, len(buckets))
+	takings := takingsOf(few[:0], buckets)
+	if len(takings) > 1 && !sortTakings(takings) {
+		return Decision{}, faults{{"buckets", "must not hold one bucket twice"}}.err()
 	}
+	var d Decision
+	t.take(takings, now, n, &d)
+	return d, nil
+}
+
+// resolve looks buckets up, makes those that are new, and sorts them: for
+// takeResolved. They are not yet shared, and no two are the same.
+func (t *TokenBuckets) resolve(buckets []Bucket, now time.Time) {
+	at := t.sinceStart(now)
+	for i := range buckets {
+		if b := &buckets[i]; b.Limit.isLimit() {
+			b.kind, b.rate, b.capacity = kindOf(b), b.Limit.rate(), float64(b.Limit.Capacity())
+			b.handle = t.find(b, at)
+		}
+	}
+	slices.SortFunc(buckets, func(a, b Bucket) int { return compareBuckets(&a, &b) })
+}
+
+// takeResolved is Take of buckets that were resolved; n is at least 1 and no
+// bucket's capacity is below it. It sets d, and returns the bucket that d is of.
+func (t *TokenBuckets) takeResolved(now time.Time, n int, buckets []Bucket, d *Decision) *Bucket {
+	var few [8]taking
+	return t.take(takingsOf(few[:0], buckets), now, n, d)
+}
+
+// takingsOf appends a taking for each of buckets to few.
+func takingsOf(few []taking, buckets []Bucket) []taking {
+	takings := slices.Grow(few, len(buckets))[:len(buckets)]
 	for i := range buckets {
 		takings[i].want = &buckets[i]
 		// Reading a length of them has the processor fetch all buckets at once;
@@ -53,25 +81,24 @@ func (t *TokenBuckets) Take(ctx context.Context, now time.Time, n int, buckets [
 			takings[i].tokenBucket = h
 		}
 	}
-	if len(takings) > 1 && !sortTakings(takings) {
-		return Decision{}, faults{{"buckets", "must not hold one bucket twice"}}.err()
-	}
+	return takings
+}
+
+// take takes n tokens from all of takings, which are sorted, or from none. It
+// sets d, and returns the bucket that d is of; nil if there is none.
+func (t *TokenBuckets) take(takings []taking, now time.Time, n int, d *Decision) *Bucket {
 	at := t.sinceStart(now)
 	t.lock(takings, at)
 	defer unlock(takings)
 	for i := range takings {
 		t.look(&takings[i], at)
 	}
-	return takeAll(takings, float64(n)), nil
-}
-
-// resolve looks b up and makes it if it is new, so that Take need not look for
-// it again. b is not yet shared.
-func (t *TokenBuckets) resolve(b *Bucket, now time.Time) {
-	if b.Limit.isLimit() {
-		b.kind, b.rate, b.capacity = kindOf(b), b.Limit.rate(), float64(b.Limit.Capacity())
-		b.handle = t.find(b, t.sinceStart(now))
+	tk := takeAll(takings, float64(n), d)
+	if tk == nil {
+		return nil
 	}
+	tk.tell(d)
+	return tk.want
 }
 
 // checkTake refuses what could never pass.
@@ -201,15 +228,16 @@ func (b *tokenBucket) levelAt(at time.Duration, rate, capacity float64) float64 
 // rate is l in tokens a second.
 func (l *Limit) rate() float64 { return float64(l.N) / l.Per.Seconds() }
 
-// takeAll takes n tokens from every bucket if each has them.
-func takeAll(takings []taking, n float64) Decision {
-	var wait time.Duration
+// takeAll takes n tokens from every bucket if each has them, and says so in d.
+// It returns the one that is told of: the nearest to being used up, or that
+// which the request must wait for the longest.
+func takeAll(takings []taking, n float64, d *Decision) *taking {
 	var waiting, least *taking
 	for i := range takings {
 		tk := &takings[i]
 		if tk.level < n {
-			if w := tk.until(n); w > wait {
-				wait, waiting = w, tk
+			if w := tk.until(n); w > d.RetryAfter {
+				d.RetryAfter, waiting = w, tk
 			}
 		}
 		if least == nil || tk.level < least.level {
@@ -217,33 +245,25 @@ func takeAll(takings []taking, n float64) Decision {
 		}
 	}
 	if waiting != nil {
-		d := waiting.decision()
-		d.RetryAfter = wait
-		return d
+		return waiting
 	}
+	d.Allowed = true
 	for i := range takings {
 		tk := &takings[i]
 		tk.level -= n
 		b := tk.tokenBucket // whose level is not this Take's
 		b.last, b.level = tk.at, tk.level
 	}
-	if least == nil {
-		return Decision{Allowed: true}
-	}
-	d := least.decision()
-	d.Allowed = true
-	return d
+	return least
 }
 
-// decision says how full the bucket is.
-func (tk *taking) decision() Decision {
+// tell says in d how full the bucket is.
+func (tk *taking) tell(d *Decision) {
 	// Half a nanosecond's flow: a token that is short by a rounding error would pass.
 	whole := math.Floor(tk.level + tk.rate*0.5e-9)
-	return Decision{
-		Limit:     tk.want.Limit,
-		Remaining: int(max(0, min(whole, tk.capacity))),
-		Reset:     tk.until(tk.capacity),
-	}
+	d.Limit = tk.want.Limit
+	d.Remaining = int(max(0, min(whole, tk.capacity)))
+	d.Reset = tk.until(tk.capacity)
 }
 
 // until is how long after the call's now the bucket holds n tokens.

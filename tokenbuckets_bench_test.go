@@ -60,7 +60,7 @@ func BenchmarkTake(b *testing.B) {
 			floor.take(start, id)
 			unresolved[i] = []Bucket{{Scope: ScopeKey, ID: id, Limit: limit}}
 			resolved[i] = []Bucket{{Scope: ScopeKey, ID: id, Limit: limit}}
-			limiter.resolve(&resolved[i][0], start)
+			limiter.resolve(resolved[i], start)
 		}
 		rand.Shuffle(size, func(i, j int) { // use in another order than they were made
 			ids[i], ids[j] = ids[j], ids[i]
@@ -94,12 +94,12 @@ func BenchmarkTakeMore(b *testing.B) {
 		list := make([]Bucket, len(ids))
 		for i, id := range ids {
 			list[i] = Bucket{Scope: ScopeKey, ID: id, Limit: Limit{Name: "second", N: 1e6, Per: time.Second}}
-			limiter.resolve(&list[i], start)
 		}
+		limiter.resolve(list, start)
 		return list
 	}
 	refused := []Bucket{{Scope: ScopeOwner, ID: "empty", Limit: Limit{Name: "year", N: 1, Per: 365 * 24 * time.Hour}}}
-	limiter.resolve(&refused[0], start)
+	limiter.resolve(refused, start)
 	_, _ = limiter.Take(context.Background(), start, 1, refused)
 	for _, bb := range []struct {
 		name    string
@@ -135,8 +135,8 @@ func BenchmarkTokenBucketsMemory(b *testing.B) {
 		before := heapBytes()
 		limiter := NewTokenBuckets()
 		for _, id := range ids {
-			bucket := Bucket{Scope: ScopeKey, ID: id, Limit: PerMinute(60)}
-			limiter.resolve(&bucket, now)
+			bucket := []Bucket{{Scope: ScopeKey, ID: id, Limit: PerMinute(60)}}
+			limiter.resolve(bucket, now)
 		}
 		b.ReportMetric(float64(heapBytes()-before)/size, "bytes/bucket")
 		if limiter.Len() != size {
@@ -172,8 +172,8 @@ func BenchmarkSweep(b *testing.B) {
 func filledBuckets(size int, now time.Time) *TokenBuckets {
 	limiter := NewTokenBuckets()
 	for i := range size {
-		bucket := Bucket{Scope: ScopeKey, ID: fmt.Sprintf("%012d", i), Limit: PerMinute(60)}
-		limiter.resolve(&bucket, now)
+		bucket := []Bucket{{Scope: ScopeKey, ID: fmt.Sprintf("%012d", i), Limit: PerMinute(60)}}
+		limiter.resolve(bucket, now)
 	}
 	return limiter
 }

@@ -88,12 +88,12 @@ func TestBucketDoesNotGoBackWithTheClock(t *testing.T) {
 
 func TestBucketWithoutRateIsNotMade(t *testing.T) {
 	t.Parallel()
-	b := keyBucket("k", Limit{Name: "second", N: 0, Per: time.Second, Burst: 1})
+	none := []Bucket{keyBucket("k", Limit{Name: "second", N: 0, Per: time.Second, Burst: 1})}
 	limiter := NewTokenBuckets()
-	if _, err := limiter.Take(t.Context(), moment, 1, []Bucket{b}); !errors.Is(err, ErrInvalid) {
+	if _, err := limiter.Take(t.Context(), moment, 1, none); !errors.Is(err, ErrInvalid) {
 		t.Errorf("err = %v, want ErrInvalid", err)
 	}
-	if limiter.resolve(&b, moment); b.handle != nil {
+	if limiter.resolve(none, moment); none[0].handle != nil {
 		t.Error("a bucket was made that never fills")
 	}
 }

@@ -351,8 +351,8 @@ func TestTakeDoesNotAllocate(t *testing.T) {
 	var buckets []Bucket
 	for i := range 8 {
 		buckets = append(buckets, keyBucket(fmt.Sprint(i), PerHour(1_000_000)))
-		limiter.resolve(&buckets[i], moment)
 	}
+	limiter.resolve(buckets, moment)
 	empty := keyBucket("empty", PerHour(1))
 	mustTake(t, limiter, moment, 1, empty)
 	unresolved := []Bucket{keyBucket("0", PerHour(1_000_000))}

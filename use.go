@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -27,6 +28,7 @@ type use struct {
 	capacity  int        // of the smallest of them
 
 	buckets   []Bucket
+	granted   atomic.Uint64 // the permissionSets that were asked of the key and granted
 	principal Principal  // of the newest secret
 	second    *secondUse // of the other one; nil if there is none
 	rec       *Record
@@ -149,13 +151,12 @@ next:
 	for i, l := range ownerLimits {
 		add(ScopeOwner, p.Owner(), l, entry.policies[len(keyLimits)+i])
 	}
-	t, inProcess := u.m.cfg.Limiter.(*TokenBuckets)
 	u.capacity = math.MaxInt
 	for i := range u.buckets {
 		u.capacity = min(u.capacity, u.buckets[i].Limit.Capacity())
-		if inProcess {
-			t.resolve(&u.buckets[i], now)
-		}
+	}
+	if t := u.m.buckets; t != nil {
+		t.resolve(u.buckets, now)
 	}
 }
 

@@ -40,9 +40,11 @@ func (m *Manager) Verify(ctx context.Context, r Request) (*Principal, Decision, 
 // attempt is a Request and what only a guard knows of it.
 type attempt struct {
 	Request
+	id         string        // in Token, a well-formed one of ours; "": not looked for yet
 	http       *http.Request // whose peer it is, by rules; nil: Peer
 	rules      *httpRules
 	wired      bool   // All and Any were checked when the route was wired
+	set        uint64 // All and Any as permissionSets numbers them; 0: they are not
 	ownerBound bool   // Owner was asked for, also if it is ""
 	outer      *grant // of the guard around this one; nil: none
 	paid       int    // what that guard took from the limits, for this one guard
@@ -168,6 +170,9 @@ var errInvalidToken = &Denial{Reason: ReasonInvalid}
 // locate is what the Store is to be asked for. A token of a slow scheme ends
 // here when its peer sent too many bad ones: it must not cost a hash.
 func (m *Manager) locate(r *attempt) (ref string, f *foreignToken, err error) {
+	if r.id != "" {
+		return r.id, nil, nil
+	}
 	ref, f, err = m.reference(r.Token)
 	switch {
 	case err != nil:
@@ -196,16 +201,6 @@ func (m *Manager) reference(token string) (ref string, f *foreignToken, err erro
 		ref = f.alias
 	}
 	return ref, f, err
-}
-
-// parse finds the key's ID in a token of one of the formats.
-func (m *Manager) parse(token string) (id string, ok bool) {
-	for i := range m.formats {
-		if id, ok := m.formats[i].parse(token); ok {
-			return id, true
-		}
-	}
-	return "", false
 }
 
 // record gets a record for verification. Its errors are ErrNotFound and
@@ -309,6 +304,9 @@ func (u *use) refuse(p *Principal, r *attempt) *Denial {
 	if (r.ownerBound || r.Owner != "") && p.Owner() != r.Owner {
 		return &Denial{Reason: ReasonOwner}
 	}
+	if r.set != 0 && u.granted.Load()&r.set != 0 {
+		return nil
+	}
 	can := func(need Permission) bool { return (r.wired || need.validRequired()) && p.can(need) }
 	for _, need := range r.All {
 		if !can(need) {
@@ -318,13 +316,16 @@ func (u *use) refuse(p *Principal, r *attempt) *Denial {
 	if len(r.Any) > 0 && !slices.ContainsFunc(r.Any, can) {
 		return &Denial{Reason: ReasonPermission, Permission: r.Any[0]}
 	}
+	if r.set != 0 {
+		u.granted.Or(r.set)
+	}
 	return nil
 }
 
 // take takes the request's cost from all of the key's limits. The zero
 // Decision means that none applied. The inner of two guards pays only what it
 // costs more than the outer one.
-func (m *Manager) take(ctx context.Context, u *use, now time.Time, r *attempt) (err error) {
+func (m *Manager) take(ctx context.Context, u *use, now time.Time, r *attempt) error {
 	if r.outer != nil && r.outer.principal.KeyID() == u.principal.KeyID() {
 		r.paid = int(r.outer.credit.Swap(0))
 	}
@@ -335,18 +336,30 @@ func (m *Manager) take(ctx context.Context, u *use, now time.Time, r *attempt) (
 	if cost > u.capacity {
 		return ErrCost
 	}
+	if m.buckets == nil {
+		return m.askLimiter(ctx, now, cost, u.buckets, r)
+	}
+	if err := ctx.Err(); err != nil {
+		return unavailable("limiter", err)
+	}
+	r.policy = m.buckets.takeResolved(now, cost, u.buckets, &r.decision).policy
+	return nil
+}
+
+// askLimiter takes cost tokens from buckets of a Limiter that is not ours.
+func (m *Manager) askLimiter(ctx context.Context, now time.Time, cost int, buckets []Bucket, r *attempt) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = unavailable("limiter", fmt.Errorf("panic: %v", p))
 		}
 	}()
-	d, err := m.cfg.Limiter.Take(ctx, now, cost, u.buckets)
+	d, err := m.cfg.Limiter.Take(ctx, now, cost, buckets)
 	if err != nil {
 		return unavailable("limiter", err)
 	}
-	for i := range u.buckets {
-		if u.buckets[i].Limit == d.Limit {
-			r.decision, r.policy = d, u.buckets[i].policy
+	for i := range buckets {
+		if buckets[i].Limit == d.Limit {
+			r.decision, r.policy = d, buckets[i].policy
 			return nil
 		}
 	}

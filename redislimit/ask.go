@@ -27,25 +27,27 @@ type question struct {
 	back   int     // its unspent tokens
 }
 
-// reply is what the script answers: doubles, of which the first is whether n
-// was taken, then four of each bucket.
+// reply is what the script answers of the buckets of one request: doubles, the
+// same ones of each bucket.
 type reply string
 
 const (
-	replyUsed    = iota // millionths of tokens
+	replyAllowed = iota // 1, if n was taken from all; -1: what is stored is no bucket
+	replyUsed           // millionths of tokens
 	replyGranted        // tokens ahead
 	replyWait           // microseconds
 	replyFull           // microseconds
 	replyFields
 )
 
-func (r reply) field(i int) float64 {
-	return math.Float64frombits(binary.LittleEndian.Uint64([]byte(r[8*i : 8*i+8])))
+const replySize = 8 * replyFields // of a bucket
+
+func (r reply) of(bucket, field int) float64 {
+	at := bucket*replySize + 8*field
+	return math.Float64frombits(binary.LittleEndian.Uint64([]byte(r[at : at+8])))
 }
 
-func (r reply) allowed() bool { return r.field(0) == 1 }
-
-func (r reply) of(bucket, field int) float64 { return r.field(1 + bucket*replyFields + field) }
+func (r reply) allowed() bool { return r.of(0, replyAllowed) == 1 }
 
 func (r reply) granted(bucket int) int { return int(r.of(bucket, replyGranted)) }
 
@@ -71,15 +73,17 @@ var (
 
 // ask has the script decide, by end. n is 0 where leases only end.
 func (l *Limiter) ask(ctx context.Context, end time.Duration, n int, questions []question) (reply, error) {
-	lane := l.lanes[0]
+	lane, c := l.lanes[0], &call{}
 	if len(l.lanes) > 1 {
-		lane = l.lanes[slot(questions[0].bucket.Owner)*len(l.lanes)/slots]
+		c.slot = slot(questions[0].bucket.Owner)
+		lane = l.lanes[c.slot*len(l.lanes)/slots]
 	}
 	now := time.Since(l.start)
 	if !lane.breaker.try(now) {
 		return "", errOpen
 	}
-	answer, err := lane.do(ctx, end-now, l.encode(n, questions))
+	c.encode(n, questions)
+	err := lane.do(ctx, now, end, c)
 	switch {
 	case err == nil:
 		lane.breaker.succeeded()
@@ -89,29 +93,40 @@ func (l *Limiter) ask(ctx context.Context, end time.Duration, n int, questions [
 			cluster.ReloadState(ctx) // in the background: a failed pipeline does not by itself
 		}
 	}
-	if err == nil && len(answer) != 8*(1+replyFields*len(questions)) {
+	if err == nil && c.answer.of(0, replyAllowed) < 0 {
 		return "", errAnswer
 	}
-	return reply(answer), err
+	return c.answer, err
 }
 
-func (l *Limiter) encode(n int, questions []question) *call {
-	c := &call{keys: make([]string, 0, len(questions)), arg: make([]byte, 0, 24+56*len(questions)), done: make(chan struct{})}
-	if len(l.lanes) > 1 {
-		c.slot = slot(questions[0].bucket.Owner)
-	}
+// encode makes c the request to take n from what the questions are of.
+func (c *call) encode(n int, questions []question) {
+	c.keys, c.request = c.fewKeys[:0], c.fewBytes[:0]
 	c.number(float64(n))
-	c.number(float64(l.cfg.LeaseTime.Microseconds()))
-	c.number(l.testTime())
+	c.number(float64(len(questions)))
 	for i := range questions {
 		q := &questions[i]
 		c.keys = append(c.keys, q.key)
 		limit := &q.bucket.Limit
-		for _, f := range [...]float64{float64(limit.N), float64(limit.Per), float64(limit.Capacity()), float64(q.ahead), q.id, q.old, float64(q.back)} {
-			c.number(f)
+		c.number(float64(limit.N))
+		c.number(float64(limit.Per))
+		c.number(float64(limit.Capacity()))
+		if q.ahead == 0 && q.old == 0 {
+			c.number(0)
+			continue
 		}
+		c.number(1)
+		c.number(float64(q.ahead))
+		c.number(q.id)
+		c.number(q.old)
+		c.number(float64(q.back))
 	}
-	return c
+}
+
+func (c *call) number(f float64) { c.request = number(c.request, f) }
+
+func number(to []byte, f float64) []byte {
+	return binary.LittleEndian.AppendUint64(to, math.Float64bits(f))
 }
 
 func (l *Limiter) testTime() float64 {
@@ -119,8 +134,4 @@ func (l *Limiter) testTime() float64 {
 		return 0
 	}
 	return float64(l.clock())
-}
-
-func (c *call) number(f float64) {
-	c.arg = binary.LittleEndian.AppendUint64(c.arg, math.Float64bits(f))
 }

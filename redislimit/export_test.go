@@ -12,20 +12,17 @@ import (
 // SetClock has l's script go by a clock of the test's, and decide all in the
 // way that is for leases if slow.
 func (l *Limiter) SetClock(micros func() int64, slow bool) {
-	const server = "local now = time[1] * 1000000 + time[2]"
-	if !strings.Contains(l.source, server) {
-		panic("the script reads its time otherwise: mend SetClock")
-	}
 	l.clock = micros
-	l.source = strings.Replace(l.source, server, "local now = unpack('<d', ARGV[1], 17)", 1)
-	// Keys would expire by the server's clock.
-	l.source = strings.ReplaceAll(l.source, "'PX', ceil(", "'PX', 1e9 + ceil(")
-	if slow {
-		before := l.source
-		l.source = strings.Replace(l.source, "quick(request, first, count) or ", "", 1)
-		if l.source == before {
+	mend := func(old, now string) {
+		if !strings.Contains(l.source, old) {
 			panic("the script is otherwise: mend SetClock")
 		}
+		l.source = strings.Replace(l.source, old, now, 1)
+	}
+	mend("local now = time[1] * 1000000 + time[2]", "local now = unpack('<d', requests, 9)")
+	mend("'PXAT', ", "'PX', 1e9 + 0 * ") // keys would expire by the server's clock
+	if slow {
+		mend("quick(pos, first) or ", "")
 	}
 	l.hash = redis.NewScript(l.source).Hash()
 }

@@ -3,6 +3,7 @@ package redislimit
 import (
 	"cmp"
 	"context"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -13,32 +14,61 @@ import (
 )
 
 // lane sends the calls of many goroutines together. It has a few senders, each
-// with one pipeline in flight; what comes meanwhile goes with the next. There
-// is no goroutine while there is nothing to send.
+// with one batch in flight; what comes meanwhile goes with the next. There is
+// no goroutine while there is nothing to send.
 type lane struct {
 	limiter *Limiter
 	breaker breaker
 
 	mu      sync.Mutex
-	queue   []*call
+	queue   []*batch // to be sent; calls join the last one
 	senders int
 }
 
 const (
 	maxSenders = 2   // one waits for Redis while the other writes and reads
-	maxBatch   = 256 // in a pipeline
+	maxBatch   = 256 // calls
 	maxScript  = 64  // decisions of one script, while which Redis does nothing else
 )
 
-// call is one script on its way.
+// batch is calls that go together, and end together.
+type batch struct {
+	calls []*call
+	end   time.Duration // a Timeout after the first of them came
+	timer *time.Timer   // ends it then
+	once  sync.Once
+	done  chan struct{} // closed when all calls have their answers, or err is set
+	err   error
+}
+
+// finish has set say how b ended, unless it has ended already.
+func (b *batch) finish(set func()) {
+	b.once.Do(func() {
+		set()
+		close(b.done)
+	})
+}
+
+func (b *batch) over() bool {
+	select {
+	case <-b.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// call is a request that the script is to decide.
 type call struct {
-	keys   []string
-	arg    []byte
-	slot   int // of a cluster
-	state  atomic.Int32
-	done   chan struct{} // closed when answer and err are set
-	answer string
-	err    error
+	keys    []string
+	request []byte
+	slot    int // of a cluster
+	state   atomic.Int32
+	answer  reply
+	err     error
+
+	fewKeys  [2]string // of most calls, so that they are one allocation
+	fewBytes [16 + 2*32]byte
 }
 
 const (
@@ -47,24 +77,46 @@ const (
 	abandoned // nobody waits: it must not take anything
 )
 
-// do has c sent and waits for its answer, for no longer than within.
-func (la *lane) do(ctx context.Context, within time.Duration, c *call) (string, error) {
-	la.mu.Lock()
-	la.queue = append(la.queue, c)
-	la.startSender()
-	la.mu.Unlock()
-	timeout := time.NewTimer(within)
-	defer timeout.Stop()
+// do has c sent and waits for its answer until end.
+func (la *lane) do(ctx context.Context, now, end time.Duration, c *call) error {
+	b := la.join(now, c)
+	var early <-chan time.Time
+	if end < b.end { // it waited for something else before
+		timer := time.NewTimer(end - now)
+		defer timer.Stop()
+		early = timer.C
+	}
 	select {
-	case <-c.done:
-		return c.answer, c.err
+	case <-b.done:
+		if b.err != nil {
+			return b.err
+		}
+		return c.err
 	case <-ctx.Done():
 		c.state.CompareAndSwap(queued, abandoned)
-		return "", ctx.Err()
-	case <-timeout.C:
+		return ctx.Err()
+	case <-early:
 		c.state.CompareAndSwap(queued, abandoned)
-		return "", errTimeout
+		return errTimeout
 	}
+}
+
+// join puts c into the batch that will be sent last, and has it sent.
+func (la *lane) join(now time.Duration, c *call) *batch {
+	la.mu.Lock()
+	defer la.mu.Unlock()
+	var b *batch
+	if n := len(la.queue); n > 0 && len(la.queue[n-1].calls) < maxBatch && !la.queue[n-1].over() {
+		b = la.queue[n-1]
+	} else {
+		timeout := la.limiter.cfg.Timeout
+		b = &batch{end: now + timeout, done: make(chan struct{})}
+		b.timer = time.AfterFunc(timeout, func() { b.finish(func() { b.err = errTimeout }) })
+		la.queue = append(la.queue, b)
+	}
+	b.calls = append(b.calls, c)
+	la.startSender()
+	return b
 }
 
 // startSender starts a sender if there is use for one. la is locked.
@@ -79,29 +131,33 @@ func (la *lane) startSender() {
 // the timeout, its place is another's.
 func (la *lane) send() {
 	for {
-		batch := la.next()
-		if batch == nil {
+		runtime.Gosched() // who is ready to join may do so
+		b := la.next()
+		if b == nil {
 			return
 		}
 		replaced := time.AfterFunc(la.limiter.cfg.Timeout+la.limiter.cfg.Timeout/4, la.replace)
-		la.limiter.exchange(batch)
+		la.limiter.exchange(b)
+		b.timer.Stop()
 		if !replaced.Stop() {
 			return
 		}
 	}
 }
 
-func (la *lane) next() []*call {
+func (la *lane) next() *batch {
 	la.mu.Lock()
 	defer la.mu.Unlock()
-	if len(la.queue) == 0 {
-		la.senders--
-		return nil
+	for len(la.queue) > 0 {
+		b := la.queue[0]
+		la.queue[0] = nil
+		la.queue = la.queue[1:]
+		if !b.over() {
+			return b
+		}
 	}
-	n := min(len(la.queue), maxBatch)
-	batch := la.queue[:n:n]
-	la.queue = la.queue[n:]
-	return batch
+	la.senders--
+	return nil
 }
 
 func (la *lane) replace() {
@@ -111,82 +167,96 @@ func (la *lane) replace() {
 	la.startSender()
 }
 
-// exchange sends calls in one pipeline and ends each with its answer.
-func (l *Limiter) exchange(calls []*call) {
-	ctx, cancel := context.WithTimeout(context.Background(), l.cfg.Timeout)
+// exchange sends the calls of b in one pipeline and ends it.
+func (l *Limiter) exchange(b *batch) {
+	ctx, cancel := context.WithDeadline(context.Background(), l.start.Add(b.end))
 	defer cancel()
-	waited := calls[:0]
-	for _, c := range calls {
+	waited := b.calls[:0]
+	for _, c := range b.calls {
 		if c.state.CompareAndSwap(queued, sent) {
 			waited = append(waited, c)
 		}
 	}
+	scripts := together(waited)
+	l.pipeline(ctx, scripts, "evalsha", l.hash)
 	// A node that is new, was flushed or restarted lacks the script.
-	missing := l.pipeline(ctx, waited, "evalsha", l.hash)
-	for _, c := range l.pipeline(ctx, missing, "eval", l.source) {
-		close(c.done)
-	}
+	l.pipeline(ctx, slices.DeleteFunc(slices.Clone(scripts), func(s *script) bool { return !s.missing() }), "eval", l.source)
+	b.finish(func() {
+		for _, s := range scripts {
+			s.answer()
+		}
+	})
 }
 
-// pipeline ends all calls but those for which the node lacks the script.
-func (l *Limiter) pipeline(ctx context.Context, calls []*call, command, script string) (missing []*call) {
-	if len(calls) == 0 {
-		return nil
+// script is calls that one run of the script decides.
+type script struct {
+	calls []*call
+	cmd   *redis.StringCmd
+}
+
+func (l *Limiter) pipeline(ctx context.Context, scripts []*script, command, script string) {
+	if len(scripts) == 0 {
+		return
 	}
 	pipe := l.client.Pipeline()
-	groups := together(calls)
-	commands := make([]*redis.StringSliceCmd, len(groups))
-	for i, group := range groups {
-		commands[i] = redis.NewStringSliceCmd(ctx, arguments(group, command, script)...)
-		_ = pipe.Process(ctx, commands[i]) // only queues it
+	for _, s := range scripts {
+		s.cmd = redis.NewStringCmd(ctx, l.arguments(s.calls, command, script)...)
+		_ = pipe.Process(ctx, s.cmd) // only queues it
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
-	for i, group := range groups {
-		answers, err := commands[i].Result()
-		if err == nil && len(answers) != len(group) {
-			err = errSent
-		}
-		lacks := err != nil && strings.HasPrefix(err.Error(), "NOSCRIPT")
-		for j, c := range group {
-			if c.err = err; err == nil {
-				c.answer = answers[j]
-			}
-			if lacks {
-				missing = append(missing, c)
-			} else {
-				close(c.done)
-			}
+}
+
+func (s *script) missing() bool {
+	err := s.cmd.Err()
+	return err != nil && strings.HasPrefix(err.Error(), "NOSCRIPT")
+}
+
+// answer gives each call its part of the answer.
+func (s *script) answer() {
+	all, err := s.cmd.Result()
+	size := 0
+	for _, c := range s.calls {
+		size += replySize * len(c.keys)
+	}
+	if err == nil && len(all) != size {
+		err = errAnswer
+	}
+	for _, c := range s.calls {
+		if c.err = err; err == nil {
+			n := replySize * len(c.keys)
+			c.answer, all = reply(all[:n]), all[n:]
 		}
 	}
-	return missing
 }
 
 // together divides calls into those that one script may decide: of one slot,
 // and not so many that others wait long for it.
-func together(calls []*call) [][]*call {
+func together(calls []*call) []*script {
 	slices.SortStableFunc(calls, func(a, b *call) int { return cmp.Compare(a.slot, b.slot) })
-	var groups [][]*call
+	var scripts []*script
 	for from, i := 0, 1; i <= len(calls); i++ {
 		if i == len(calls) || calls[i].slot != calls[from].slot || i-from == maxScript {
-			groups = append(groups, calls[from:i])
+			scripts = append(scripts, &script{calls: calls[from:i]})
 			from = i
 		}
 	}
-	return groups
+	return scripts
 }
 
-func arguments(group []*call, command, script string) []any {
-	args := make([]any, 3, 4+4*len(group))
-	for _, c := range group {
-		for _, key := range c.keys {
-			args = append(args, key)
+// arguments are those of a command that has calls decided.
+func (l *Limiter) arguments(calls []*call, command, script string) []any {
+	args := make([]any, 3, 4+2*len(calls))
+	requests := make([]byte, 0, 16+len(calls)*len(calls[0].request))
+	requests = number(requests, float64(l.cfg.LeaseTime.Microseconds()))
+	requests = number(requests, l.testTime())
+	for _, c := range calls {
+		for i := range c.keys {
+			args = append(args, &c.keys[i])
 		}
+		requests = append(requests, c.request...)
 	}
 	args[0], args[1], args[2] = command, script, len(args)-3
-	for _, c := range group {
-		args = append(args, c.arg)
-	}
-	return args
+	return append(args, requests)
 }
 
 // breaker keeps a Redis that failed from being asked by each request: after
