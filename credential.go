@@ -92,6 +92,9 @@ func (s *Source) read(value string) (token string, reason Reason) {
 	if s.scheme == "" {
 		return value, ""
 	}
+	if rest, ok := strings.CutPrefix(value, s.scheme); ok && rest != "" && rest[0] == ' ' { // as nearly everybody writes it; there is more than the spaces, for value ends in something else
+		return trimSpace(rest), ""
+	}
 	scheme, rest := value, ""
 	if i := strings.IndexByte(value, ' '); i >= 0 {
 		scheme, rest = value[:i], trimSpace(value[i:])
@@ -175,9 +178,6 @@ func trimSpace(s string) string {
 func equalASCII(a, b string) bool {
 	if len(a) != len(b) {
 		return false
-	}
-	if a == b { // as nearly everybody writes it
-		return true
 	}
 	for i := range len(a) {
 		if lower(a[i]) != lower(b[i]) {

@@ -80,7 +80,7 @@ type Manager struct {
 	primary     Store // keyrings read and write it
 	nonBlocking bool  // store answers from memory
 	hasher      *hasher
-	plans       *plans // nil without Config.Plan
+	plans       *plans        // nil without Config.Plan
 	buckets     *TokenBuckets // cfg.Limiter, if it is one; nil: it is another
 	usage       *usage
 	throttle    *throttle // nil without Config.FailedAttempts

@@ -223,7 +223,7 @@ func (m *Manager) SetHeader(h http.Header, p *Principal, d Decision) {
 // setHeader sets headers whose values live in v.
 func (m *Manager) setHeader(h http.Header, p *Principal, d *Decision, policy string, v *[4]string) {
 	v[2], v[3] = "private", m.http.vary
-	first := len(h) == 0 // nearly always: there is nothing to look for then
+	first := len(h) == 0                              // nearly always: there is nothing to look for then
 	if p != nil && (first || h[headerCache] == nil) { // an outer handler may have said no-store
 		h[headerCache] = v[2:3:3]
 	}

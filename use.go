@@ -29,8 +29,8 @@ type use struct {
 
 	buckets   []Bucket
 	granted   atomic.Uint64 // the permissionSets that were asked of the key and granted
-	principal Principal  // of the newest secret
-	second    *secondUse // of the other one; nil if there is none
+	principal Principal     // of the newest secret
+	second    *secondUse    // of the other one; nil if there is none
 	rec       *Record
 	collected int64 // mu: the flush that last found it dirty
 }
