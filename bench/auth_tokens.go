@@ -24,7 +24,7 @@ func tokenGuards() []Subject {
 		{
 			Name:   "go-guardian, static token",
 			Module: guardianModule,
-			Leaves: "all but authentication; it keeps tokens as they are, not hashed, and looks them up under one lock",
+			Leaves: "all but authentication; it keeps tokens as they are, as its SetHash has this version refuse every one, and looks them up under one lock",
 			Start:  startGuardianStatic,
 		},
 		{

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 )
 
@@ -28,7 +29,7 @@ func benchmark(b *testing.B, subjects []Subject) {
 		sizes = append(sizes, 1_000_000)
 	}
 	for _, s := range subjects {
-		b.Run(s.Name, func(b *testing.B) {
+		b.Run(strings.ReplaceAll(s.Name, "/", "-"), func(b *testing.B) { // a slash would part the name
 			for _, n := range sizes {
 				b.Run(fmt.Sprintf("keys=%d", n), func(b *testing.B) { benchmarkSubject(b, &s, n) })
 			}
