@@ -82,13 +82,15 @@ func startAll(w *Workload) (*Running, error) {
 
 // newManager has the keys of w, each owner and each key under the limit; nil:
 // no plan. It stores usage when it is closed and not before: the flushes of one
-// subject must not disturb the rounds of another.
+// subject must not disturb the rounds of another. Plans are asked for once: a
+// subject is measured for some milliseconds of each minute, so with the default
+// of 10 s most of its requests would find theirs outdated, as no server's do.
 func newManager(w *Workload, limit *apikey.Limit) (*apikey.Manager, error) {
 	store := memstore.New()
 	if err := storeKeys(context.Background(), w, store); err != nil {
 		return nil, err
 	}
-	cfg := &apikey.Config{Formats: []apikey.Format{{Prefix: prefix}}, FlushInterval: time.Hour}
+	cfg := &apikey.Config{Formats: []apikey.Format{{Prefix: prefix}}, FlushInterval: time.Hour, PlanTTL: time.Hour}
 	if limit != nil {
 		limits := []apikey.Limit{*limit}
 		plan := apikey.Plan{Name: "pro", MaxKeys: apikey.NoCap, OwnerLimits: limits, KeyLimits: limits}
