@@ -110,7 +110,7 @@ func (s *Store) loadRows(ctx context.Context, tx *sql.Tx, table string, columns 
 // Analyze has the database look at what its tables hold, as it does by itself
 // from time to time.
 func (s *Store) Analyze(ctx context.Context) error {
-	for _, table := range []string{"keys", "names", "usage", "last_use"} {
+	for _, table := range []string{"keys", "names", "usage"} {
 		text := map[Dialect]string{PostgreSQL: "VACUUM ANALYZE ", MySQL: "ANALYZE TABLE ", SQLite: "ANALYZE "}[s.dialect] + s.cfg.TablePrefix + table
 		if _, err := s.db.ExecContext(ctx, text); err != nil {
 			return err

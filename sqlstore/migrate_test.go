@@ -75,13 +75,13 @@ var wrongSchemas = []struct {
 	{"newer", []string{"INSERT INTO apikey_schema (version, done) VALUES (7, 1)"}, "update it", false},
 	{"newer, and not done", []string{"INSERT INTO apikey_schema (version, done) VALUES (7, 0)"}, "update it", false},
 	{"begun and not done", []string{"UPDATE apikey_schema SET done = 0"}, "was begun and not finished", false},
-	{"a table is missing", []string{"DROP TABLE apikey_marks"}, "half made", false},
+	{"a table is missing", []string{"DROP TABLE apikey_batches"}, "half made", false},
 	{"the record of migrations is missing", []string{"DROP TABLE apikey_schema"}, "half made", false},
 	{"the record of migrations is empty", []string{"DELETE FROM apikey_schema"}, "half made", false},
 }
 
 func dropAll() (statements []string) {
-	for _, table := range []string{"schema", "names", "owners", "keys", "usage", "hours", "last_use", "nodes", "marks", "history"} {
+	for _, table := range []string{"schema", "names", "owners", "keys", "usage", "hours", "nodes", "batches", "history"} {
 		statements = append(statements, "DROP TABLE apikey_"+table)
 	}
 	return statements

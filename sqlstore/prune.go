@@ -83,11 +83,12 @@ func (s *Store) pruneNodes(ctx context.Context, at int64) error {
 		if err != nil {
 			return err
 		}
-		if err := s.steps(ctx, s.sql.pruneMarks, args{"node": node}); err != nil {
-			return err
-		}
 		err = s.write(ctx, func(x *session) error {
-			_, err := x.exec(ctx, s.sql.pruneNode, args{"node": node, "at": at})
+			removed, err := x.exec(ctx, s.sql.pruneNode, args{"node": node, "at": at})
+			if err != nil || removed == 0 { // it has sent something meanwhile
+				return err
+			}
+			_, err = x.exec(ctx, s.sql.pruneBatches, args{"node": node})
 			return err
 		})
 		if err != nil {

@@ -50,9 +50,9 @@ func TestPrune(t *testing.T) {
 			if err := s.Prune(t.Context(), epoch.Add(step.after)); err != nil {
 				t.Fatal(err)
 			}
-			hours, changes, nodes, marks := count(t, db, "apikey_hours"), count(t, db, "apikey_history"), count(t, db, "apikey_nodes"), count(t, db, "apikey_marks")
-			if hours != step.hours || changes != step.changes || nodes != step.nodes || marks != nodes {
-				t.Errorf("after %v there are %d hours, %d changes, %d nodes, %d marks; want %d, %d, %d", step.after, hours, changes, nodes, marks, step.hours, step.changes, step.nodes)
+			hours, changes, nodes, batches := count(t, db, "apikey_hours"), count(t, db, "apikey_history"), count(t, db, "apikey_nodes"), count(t, db, "apikey_batches")
+			if hours != step.hours || changes != step.changes || nodes != step.nodes || batches != nodes {
+				t.Errorf("after %v there are %d hours, %d changes, %d nodes, %d batches; want %d, %d, %d", step.after, hours, changes, nodes, batches, step.hours, step.changes, step.nodes)
 			}
 		}
 		page, err := s.List(t.Context(), apikey.Query{Owner: "acct", Limit: 1})

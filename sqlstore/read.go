@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -172,7 +171,7 @@ func (x *session) page(ctx context.Context, st *statement, a args, q *apikey.Que
 	if err != nil {
 		return apikey.Page{}, err
 	}
-	if err := x.addLastUse(ctx, keys); err != nil {
+	if err := x.addUsage(ctx, keys); err != nil {
 		return apikey.Page{}, err
 	}
 	var page apikey.Page
@@ -196,27 +195,18 @@ func (x *session) page(ctx context.Context, st *statement, a args, q *apikey.Que
 
 func scanKey(scan func(...any) error) (*apikey.Key, error) {
 	var b []byte
-	var usage apikey.Usage
-	var refusedAt int64
-	var peer, reason string
-	if err := scan(&b, &usage.Requests, &usage.Limited, &usage.Denied, &refusedAt, &peer, &reason); err != nil {
+	if err := scan(&b); err != nil {
 		return nil, err
 	}
 	rec, err := apikey.ParseRecord(b)
 	if err != nil {
 		return nil, err
 	}
-	k := rec.Key()
-	k.Usage = usage
-	if refusedAt != 0 {
-		addr, _ := netip.ParseAddr(peer) // "": not known
-		k.Usage.LastRefusal = apikey.Refusal{At: fromMicro(refusedAt), Peer: addr, Reason: apikey.Reason(reason)}
-	}
-	return k, nil
+	return rec.Key(), nil
 }
 
-// addLastUse fills in when each secret of keys was last used.
-func (x *session) addLastUse(ctx context.Context, keys []*apikey.Key) error {
+// addUsage fills in what is stored of the use of keys: a row for each secret.
+func (x *session) addUsage(ctx context.Context, keys []*apikey.Key) error {
 	byID, ids := make(map[string]*apikey.Key, len(keys)), make([]string, 0, len(keys))
 	for _, k := range keys {
 		byID[k.ID] = k
@@ -225,37 +215,41 @@ func (x *session) addLastUse(ctx context.Context, keys []*apikey.Key) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	rows, err := x.rows(ctx, x.store.sql.lastUse, args{"ids": list(ids)})
+	rows, err := x.rows(ctx, x.store.sql.usage, args{"ids": list(ids)})
 	if err != nil {
 		return err
 	}
 	return eachRow(rows, func(scan func(...any) error) error {
-		var id string
-		var secret, used int64
-		if err := scan(&id, &secret, &used); err != nil {
+		var id, peer, reason string
+		var secret, used, refused int64
+		var n apikey.Usage
+		if err := scan(&id, &secret, &n.Requests, &n.Limited, &n.Denied, &used, &refused, &peer, &reason); err != nil {
 			return err
 		}
-		k := byID[id]
-		if k == nil {
-			return nil
-		}
-		if k.Usage.LastUsed == nil {
-			k.Usage.LastUsed = make(map[uint32]time.Time)
-		}
-		at := fromMicro(used)
-		k.Usage.LastUsed[uint32(secret)] = at
-		if at.After(k.Usage.LastUsedAt) {
-			k.Usage.LastUsedAt = at
+		if k := byID[id]; k != nil {
+			u := &k.Usage
+			u.Requests, u.Limited, u.Denied = u.Requests+n.Requests, u.Limited+n.Limited, u.Denied+n.Denied
+			addTimes(u, uint32(secret), fromMicro(used), fromMicro(refused), peer, apikey.Reason(reason))
 		}
 		return nil
 	})
 }
 
+func addTimes(u *apikey.Usage, secret uint32, used, refused time.Time, peer string, reason apikey.Reason) {
+	if !used.IsZero() {
+		if u.LastUsed == nil {
+			u.LastUsed = make(map[uint32]time.Time)
+		}
+		u.LastUsed[secret] = used
+	}
+	if used.After(u.LastUsedAt) {
+		u.LastUsedAt = used
+	}
+	if refused.After(u.LastRefusal.At) {
+		addr, _ := netip.ParseAddr(peer) // "": not known
+		u.LastRefusal = apikey.Refusal{At: refused, Peer: addr, Reason: reason}
+	}
+}
+
 // list is a JSON list of IDs, which are base62.
 func list(ids []string) string { return `["` + strings.Join(ids, `","`) + `"]` }
-
-// rowsOf is a JSON list of rows of a statement.
-func rowsOf[T any](rows []T) (string, error) {
-	b, err := json.Marshal(rows)
-	return string(b), err
-}

@@ -4,10 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"encoding/json"
 	"errors"
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -16,6 +19,7 @@ type runner interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
 }
 
 // session is a runner of one call.
@@ -51,6 +55,98 @@ func (x *session) exec(ctx context.Context, st *statement, a args) (int64, error
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+// execRows runs a statement for rows, each of which has what the statement says
+// of it in that order: on the servers once, with all that stand at one place in
+// a list, or with a list of rows. On SQLite it is run for each of them, which
+// takes a third of the time in which it takes a list apart.
+func (x *session) execRows(ctx context.Context, st *statement, rows [][]any) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	var bound []any
+	switch x.store.dialect {
+	case PostgreSQL:
+		bound = columns(rows)
+	case MySQL:
+		bound = []any{jsonRows(rows)}
+	case SQLite:
+		return x.execEach(ctx, st, rows)
+	}
+	if p := x.stmt(ctx, st); p != nil { //nolint:sqlclosecheck // it stays, for the next call
+		_, err := p.ExecContext(ctx, bound...)
+		return err
+	}
+	_, err := x.on.ExecContext(ctx, st.text, bound...)
+	return err
+}
+
+// columns are arrays of PostgreSQL, as text.
+func columns(rows [][]any) []any {
+	bound := make([]any, len(rows[0]))
+	for i := range bound {
+		b := []byte("{")
+		for n, row := range rows {
+			if n > 0 {
+				b = append(b, ',')
+			}
+			switch v := row[i].(type) {
+			case int64:
+				b = strconv.AppendInt(b, v, 10)
+			case string:
+				b = append(b, '"')
+				b = append(b, arrayQuotes.Replace(v)...)
+				b = append(b, '"')
+			}
+		}
+		bound[i] = string(append(b, '}'))
+	}
+	return bound
+}
+
+var arrayQuotes = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+
+// jsonRows is a JSON list of lists.
+func jsonRows(rows [][]any) string {
+	b := []byte("[")
+	for n, row := range rows {
+		if n > 0 {
+			b = append(b, ',')
+		}
+		for i, v := range row {
+			b = append(b, "[,"[min(i, 1)])
+			switch v := v.(type) {
+			case int64:
+				b = strconv.AppendInt(b, v, 10)
+			case string:
+				text, _ := json.Marshal(v) // of a string always succeeds
+				b = append(b, text...)
+			}
+		}
+		b = append(b, ']')
+	}
+	return string(append(b, ']'))
+}
+
+func (x *session) execEach(ctx context.Context, st *statement, rows [][]any) error {
+	p, err := x.on.PrepareContext(ctx, st.text)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = p.Close() }()
+	// Nobody else writes, so that none of them waits, and a ctx that may end costs
+	// as much as the rest.
+	each := context.WithoutCancel(ctx)
+	for _, row := range rows {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if _, err := p.ExecContext(each, row...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // stmt is the prepared form of st for x; nil: it runs as text. pgx prepares

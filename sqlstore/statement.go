@@ -28,7 +28,9 @@ var (
 // execute.
 var notNumbers = map[string]string{
 	"id": "text", "end_id": "text", "alias": "text", "owner": "text", "environment": "text", "node": "text", "entry": "text", "ids": "text",
-	"rows": "text", "change_owner": "text", "change_key": "text", "channel": "text", "snapshot": "text", "search": "bytea", "record": "bytea",
+	"keys": "text", "secrets": "text", "hours": "text", "requests": "text", "limited": "text", "denied": "text", "used": "text",
+	"times": "text", "peers": "text", "reasons": "text", "key_ids": "text",
+	"change_owner": "text", "change_key": "text", "channel": "text", "snapshot": "text", "search": "bytea", "record": "bytea",
 }
 
 func newStatement(d Dialect, prefix, text string) *statement {
@@ -78,19 +80,19 @@ type statements struct {
 	listOwner, listAll, listIDs *statement // a page without filters
 	findOwner, findAll          *statement // a page with filters, down to an end
 	endOwner, endAll            *statement // of the keys that one call looks at
-	lastUse                     *statement
+	usage                       *statement // of the keys of a page
 
 	lockOwner, create, count, update, stored, remove *statement
 	takeNames, insertKey, insertHistory              *statement // where create and update are not one statement
 	removeAll                                        []*statement
 
-	lockNode, usable, addUsage, addHours, addSecrets, addMarks *statement
-	hours                                                      *statement
-	historyAll, historyOwner, historyKey, historyOwnerKey      *statement
+	lockNode, hadBatches, usable, addUsage, addRefusals, addHours, keepBatch *statement
+	hours                                                                    *statement
+	historyAll, historyOwner, historyKey, historyOwnerKey                    *statement
 
 	feedNow, feedNext, feedPending, feedInFlight *statement
 
-	pruneHours, oldHistory, pruneHistory, oldNode, pruneMarks, pruneNode *statement
+	pruneHours, oldHistory, pruneHistory, oldNode, pruneNode, pruneBatches *statement
 }
 
 func newStatements(d Dialect, prefix string) *statements {
@@ -114,19 +116,19 @@ func newStatements(d Dialect, prefix string) *statements {
 		findOwner: ofOwner(listSelect + t.partOfOwner + filters + listOrder),
 		findAll:   ofAll(listSelect + after + " AND " + until + filters + listOrder),
 		endOwner:  ofOwner(endSelect + t.ofOwner + endOrder), endAll: ofAll(endSelect + after + endOrder),
-		lastUse:   compile(lastUseText),
+		usage:     compile(usageText),
 		lockOwner: compile(t.lockOwner), create: compile(t.create), count: compile(countText), update: compile(t.update),
 		stored: compile(t.stored), remove: compile(removeText),
 		takeNames: compile(t.takeNames), insertKey: compile(t.insertKey), insertHistory: compile(t.insertHistory),
-		lockNode: compile(t.lockNode), usable: compile(t.usable), addUsage: compile(t.addUsage), addHours: compile(t.addHours),
-		addSecrets: compile(t.addSecrets), addMarks: compile(t.addMarks),
+		lockNode: compile(t.lockNode), hadBatches: compile(t.hadBatches), usable: compile(t.usable), addUsage: compile(t.addUsage),
+		addRefusals: compile(t.addRefusals), addHours: compile(t.addHours), keepBatch: compile(t.keepBatch),
 		hours:      compile(hoursText),
 		historyAll: compile(historySelect + historyOrder), historyOwner: compile(historySelect + ofHistoryOwner + historyOrder),
 		historyKey:      compile(historySelect + ofHistoryKey + historyOrder),
 		historyOwnerKey: compile(historySelect + ofHistoryOwner + ofHistoryKey + historyOrder),
 		feedNow:         compile(t.feedNow), feedNext: compile(t.feedNext), feedPending: compile(t.feedPending), feedInFlight: compile(t.feedInFlight),
 		pruneHours: compile(t.pruneHours), oldHistory: compile(oldHistoryText), pruneHistory: compile(pruneHistoryText),
-		oldNode: compile(oldNodeText), pruneMarks: compile(t.pruneMarks), pruneNode: compile(pruneNodeText),
+		oldNode: compile(oldNodeText), pruneNode: compile(pruneNodeText), pruneBatches: compile(pruneBatchesText),
 	}
 	for _, text := range removeAllTexts {
 		s.removeAll = append(s.removeAll, compile(text))

@@ -14,14 +14,14 @@ type texts struct {
 	lockOwner, create, update, stored   string
 	takeNames, insertKey, insertHistory string
 
-	lockNode, usable, addUsage, addHours, addSecrets, addMarks string
+	lockNode, hadBatches, usable, addUsage, addRefusals, addHours, keepBatch string
 
 	feedNow, feedNext, feedPending, feedInFlight string
-	pruneHours, pruneMarks                       string
+	pruneHours                                   string
 }
 
 // tableNames are the tables, without their prefix.
-var tableNames = []string{"schema", "names", "owners", "keys", "usage", "hours", "last_use", "nodes", "marks", "history"}
+var tableNames = []string{"schema", "names", "owners", "keys", "usage", "hours", "nodes", "batches", "history"}
 
 const (
 	versionsText = `SELECT version, done FROM {schema} ORDER BY version`
@@ -40,9 +40,7 @@ INSERT INTO {history} (owner, key_id, alias, at, entry) VALUES ($change_owner, $
 
 	// Keys, newest first.
 	listSelect = `
-SELECT k.record, COALESCE(u.requests, 0), COALESCE(u.limited, 0), COALESCE(u.denied, 0),
-	COALESCE(u.refused_at, 0), COALESCE(u.refused_peer, ''), COALESCE(u.refused_reason, '')
-FROM {keys} k LEFT JOIN {usage} u ON u.key_id = k.id
+SELECT k.record FROM {keys} k
 WHERE `
 	listOrder = `
 ORDER BY {by_owner}k.created_at DESC, k.id DESC LIMIT $number`
@@ -59,10 +57,11 @@ ORDER BY {by_owner}k.created_at DESC, k.id DESC LIMIT $number`
 	AND (CASE WHEN k.revoked_at <> 0 THEN 1 WHEN k.held_at <> 0 THEN 2 WHEN k.disabled_at <> 0 THEN 4
 		WHEN k.expires_at <> 0 AND k.expires_at <= $at THEN 8 WHEN k.not_before <> 0 AND k.not_before > $at THEN 16
 		ELSE 32 END & $states) <> 0
-	AND (CASE WHEN COALESCE(u.last_used, 0) <> 0 THEN u.last_used ELSE k.created_at END) <= $unused
 	AND k.rotated_at <= $rotated
 	AND k.expires_at >= $expires_from AND k.expires_at <= $expires_to
-	AND {has_text}`
+	AND {has_text}
+	AND ($unused = 9223372036854775807
+		OR COALESCE((SELECT NULLIF(MAX(u.last_used), 0) FROM {usage} u WHERE u.key_id = k.id), k.created_at) <= $unused)`
 	endSelect = `
 SELECT k.created_at, k.id FROM {keys} k
 WHERE `
@@ -73,8 +72,13 @@ ORDER BY {by_owner}k.created_at DESC, k.id DESC LIMIT 1 OFFSET $number`
 	countText = `
 SELECT COUNT(*) FROM (SELECT 1 FROM {keys}
 	WHERE owner = $owner AND id <> $id AND revoked_at = 0 AND (expires_at = 0 OR expires_at > $at) LIMIT $most) x`
-	lastUseText = `SELECT key_id, secret, last_used FROM {last_use} WHERE key_id {in_ids}`
-	removeText  = `DELETE FROM {keys} WHERE id = $id`
+	usageText = `
+SELECT key_id, secret, requests, limited, denied, last_used, refused_at, refused_peer, refused_reason
+FROM {usage} WHERE key_id {in_ids}`
+	removeText = `DELETE FROM {keys} WHERE id = $id`
+
+	// Of the batches that a node sent before, the IDs of those that may matter.
+	hadBatches = `SELECT slot, seq, CASE WHEN seq >= $seq THEN key_ids ELSE '' END FROM {batches} WHERE node = $node`
 
 	hoursText = `
 SELECT hour, requests, limited, denied FROM {hours} WHERE key_id = $id AND hour >= $from AND hour < $to ORDER BY hour`
@@ -88,6 +92,7 @@ SELECT n, entry FROM {history} WHERE n < $before`
 	// History is pruned from its beginning, so that its times need no index.
 	oldHistoryText   = `SELECT n, at FROM {history} ORDER BY n LIMIT $number`
 	pruneHistoryText = `DELETE FROM {history} WHERE n <= $n AND at < $at`
+	pruneBatchesText = `DELETE FROM {batches} WHERE node = $node`
 	oldNodeText      = `SELECT node FROM {nodes} WHERE seen_at < $at LIMIT 1`
 	pruneNodeText    = `DELETE FROM {nodes} WHERE node = $node AND seen_at < $at`
 )
@@ -97,6 +102,4 @@ SELECT n, entry FROM {history} WHERE n < $before`
 var removeAllTexts = []string{
 	`DELETE FROM {usage} WHERE key_id = $id`,
 	`DELETE FROM {hours} WHERE key_id = $id`,
-	`DELETE FROM {last_use} WHERE key_id = $id`,
-	`DELETE FROM {marks} WHERE key_id = $id`,
 }

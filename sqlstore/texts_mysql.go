@@ -1,6 +1,6 @@
 package sqlstore
 
-var mysqlTexts = texts{ //nolint:gosec // no credentials: a secret is known here by its number
+var mysqlTexts = texts{
 	schema: [][]string{{
 		`CREATE TABLE {schema} (version INT PRIMARY KEY, done SMALLINT NOT NULL) ENGINE = InnoDB`,
 		`INSERT INTO {schema} (version, done) VALUES (1, 0)`,
@@ -26,14 +26,16 @@ var mysqlTexts = texts{ //nolint:gosec // no credentials: a secret is known here
 	KEY {keys}_created (created_at, id)
 ) ENGINE = InnoDB`,
 		`CREATE TABLE {usage} (
-	key_id VARBINARY(32) PRIMARY KEY,
+	key_id VARBINARY(32) NOT NULL,
+	secret BIGINT NOT NULL,
 	requests BIGINT NOT NULL,
 	limited BIGINT NOT NULL,
 	denied BIGINT NOT NULL,
 	last_used BIGINT NOT NULL,
 	refused_at BIGINT NOT NULL,
 	refused_peer VARBINARY(255) NOT NULL,
-	refused_reason VARBINARY(255) NOT NULL
+	refused_reason VARBINARY(255) NOT NULL,
+	PRIMARY KEY (key_id, secret)
 ) ENGINE = InnoDB`,
 		`CREATE TABLE {hours} (
 	key_id VARBINARY(32) NOT NULL,
@@ -44,13 +46,9 @@ var mysqlTexts = texts{ //nolint:gosec // no credentials: a secret is known here
 	PRIMARY KEY (key_id, hour),
 	KEY {hours}_hour (hour)
 ) ENGINE = InnoDB`,
-		`CREATE TABLE {last_use} (
-	key_id VARBINARY(32) NOT NULL, secret BIGINT NOT NULL, last_used BIGINT NOT NULL, PRIMARY KEY (key_id, secret)
-) ENGINE = InnoDB`,
 		`CREATE TABLE {nodes} (node VARBINARY(255) PRIMARY KEY, seen_at BIGINT NOT NULL) ENGINE = InnoDB`,
-		`CREATE TABLE {marks} (
-	key_id VARBINARY(32) NOT NULL, node VARBINARY(255) NOT NULL, seq BIGINT NOT NULL, PRIMARY KEY (key_id, node),
-	KEY {marks}_node (node, key_id)
+		`CREATE TABLE {batches} (
+	node VARBINARY(255) NOT NULL, slot BIGINT NOT NULL, seq BIGINT NOT NULL, key_ids MEDIUMBLOB NOT NULL, PRIMARY KEY (node, slot)
 ) ENGINE = InnoDB`,
 		`CREATE TABLE {history} (
 	n BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
@@ -96,39 +94,34 @@ WHERE $max < 0 OR live.n < $max`,
 
 	lockNode: `
 INSERT INTO {nodes} (node, seen_at) VALUES ($node, $seen) ON DUPLICATE KEY UPDATE seen_at = GREATEST(seen_at, VALUES(seen_at))`,
+	hadBatches: hadBatches + ` FOR UPDATE`,
 	usable: `
-SELECT k.id, COALESCE(m.seq, 0)
-FROM JSON_TABLE($ids, '$[*]' COLUMNS (id VARCHAR(32) PATH '$')) j
-	STRAIGHT_JOIN {keys} k ON k.id = CAST(j.id AS BINARY)
-	LEFT JOIN {marks} m ON m.key_id = k.id AND m.node = $node
+SELECT k.id FROM JSON_TABLE($ids, '$[*]' COLUMNS (id VARCHAR(32) PATH '$')) j STRAIGHT_JOIN {keys} k ON k.id = CAST(j.id AS BINARY)
 LOCK IN SHARE MODE`,
-	// The peer and the reason are set before the time that they go by.
 	addUsage: `
-INSERT INTO {usage} (key_id, requests, limited, denied, last_used, refused_at, refused_peer, refused_reason)
-SELECT j.k, j.r, j.l, j.d, j.u, j.t, j.p, j.w
-FROM JSON_TABLE($rows, '$[*]' COLUMNS (k VARCHAR(32) PATH '$.k', r BIGINT PATH '$.r', l BIGINT PATH '$.l', d BIGINT PATH '$.d',
-	u BIGINT PATH '$.u', t BIGINT PATH '$.t', p VARCHAR(255) PATH '$.p', w VARCHAR(255) PATH '$.w')) j
+INSERT INTO {usage} (key_id, secret, requests, limited, denied, last_used, refused_at, refused_peer, refused_reason)
+SELECT j.k, j.s, j.r, j.l, j.d, j.t, 0, '', ''
+FROM JSON_TABLE($rows, '$[*]' COLUMNS (k VARCHAR(32) PATH '$[0]', s BIGINT PATH '$[1]', r BIGINT PATH '$[2]', l BIGINT PATH '$[3]',
+	d BIGINT PATH '$[4]', t BIGINT PATH '$[5]')) j
 ON DUPLICATE KEY UPDATE requests = requests + VALUES(requests), limited = limited + VALUES(limited),
-	denied = denied + VALUES(denied), last_used = GREATEST(last_used, VALUES(last_used)),
-	refused_peer = IF(VALUES(refused_at) > refused_at, VALUES(refused_peer), refused_peer),
-	refused_reason = IF(VALUES(refused_at) > refused_at, VALUES(refused_reason), refused_reason),
-	refused_at = GREATEST(refused_at, VALUES(refused_at))`,
+	denied = denied + VALUES(denied), last_used = GREATEST(last_used, VALUES(last_used))`,
+	// The time, by which the others go, is set last.
+	addRefusals: `
+UPDATE JSON_TABLE($rows, '$[*]' COLUMNS (k VARCHAR(32) PATH '$[0]', s BIGINT PATH '$[1]', t BIGINT PATH '$[2]',
+	p VARCHAR(255) PATH '$[3]', w VARCHAR(255) PATH '$[4]')) j
+	STRAIGHT_JOIN {usage} u ON u.key_id = CAST(j.k AS BINARY) AND u.secret = j.s
+SET u.refused_peer = j.p, u.refused_reason = j.w, u.refused_at = j.t
+WHERE u.refused_at < j.t`,
 	addHours: `
 INSERT INTO {hours} (key_id, hour, requests, limited, denied)
 SELECT j.k, j.h, j.r, j.l, j.d
-FROM JSON_TABLE($rows, '$[*]' COLUMNS (k VARCHAR(32) PATH '$.k', h BIGINT PATH '$.h', r BIGINT PATH '$.r', l BIGINT PATH '$.l',
-	d BIGINT PATH '$.d')) j
+FROM JSON_TABLE($rows, '$[*]' COLUMNS (k VARCHAR(32) PATH '$[0]', h BIGINT PATH '$[1]', r BIGINT PATH '$[2]', l BIGINT PATH '$[3]',
+	d BIGINT PATH '$[4]')) j
 ON DUPLICATE KEY UPDATE requests = requests + VALUES(requests), limited = limited + VALUES(limited),
 	denied = denied + VALUES(denied)`,
-	addSecrets: `
-INSERT INTO {last_use} (key_id, secret, last_used)
-SELECT j.k, j.s, j.u
-FROM JSON_TABLE($rows, '$[*]' COLUMNS (k VARCHAR(32) PATH '$.k', s BIGINT PATH '$.s', u BIGINT PATH '$.u')) j
-ON DUPLICATE KEY UPDATE last_used = GREATEST(last_used, VALUES(last_used))`,
-	addMarks: `
-INSERT INTO {marks} (key_id, node, seq)
-SELECT j.k, $node, $seq FROM JSON_TABLE($rows, '$[*]' COLUMNS (k VARCHAR(32) PATH '$.k')) j
-ON DUPLICATE KEY UPDATE seq = VALUES(seq)`,
+	keepBatch: `
+INSERT INTO {batches} (node, slot, seq, key_ids) VALUES ($node, $slot, $seq, $key_ids)
+ON DUPLICATE KEY UPDATE seq = VALUES(seq), key_ids = VALUES(key_ids)`,
 
 	feedNow:     `SELECT COALESCE(MAX(n), 0), CONCAT(@@hostname, ':', @@port, ':', @@server_id) FROM {history}`,
 	feedNext:    `SELECT n, key_id, alias FROM {history} WHERE n > $n ORDER BY n LIMIT $number`,
@@ -138,5 +131,4 @@ ON DUPLICATE KEY UPDATE seq = VALUES(seq)`,
 SELECT n FROM {history} WHERE n IN (SELECT x FROM JSON_TABLE($rows, '$[*]' COLUMNS (x BIGINT PATH '$')) j) FOR UPDATE NOWAIT`,
 
 	pruneHours: `DELETE FROM {hours} WHERE hour < $at ORDER BY hour LIMIT $number`,
-	pruneMarks: `DELETE FROM {marks} WHERE node = $node LIMIT $number`,
 }

@@ -1,6 +1,6 @@
 package sqlstore
 
-var postgresTexts = texts{ //nolint:gosec // no credentials: a secret is known here by its number
+var postgresTexts = texts{
 	schema: [][]string{{
 		`CREATE TABLE {schema} (version INTEGER PRIMARY KEY, done SMALLINT NOT NULL)`,
 		`INSERT INTO {schema} (version, done) VALUES (1, 0)`,
@@ -26,15 +26,17 @@ var postgresTexts = texts{ //nolint:gosec // no credentials: a secret is known h
 		`CREATE INDEX {keys}_owner ON {keys} (owner, created_at, id)`,
 		`CREATE INDEX {keys}_created ON {keys} (created_at, id)`,
 		`CREATE TABLE {usage} (
-	key_id TEXT COLLATE "C" PRIMARY KEY,
+	key_id TEXT COLLATE "C" NOT NULL,
+	secret BIGINT NOT NULL,
 	requests BIGINT NOT NULL,
 	limited BIGINT NOT NULL,
 	denied BIGINT NOT NULL,
 	last_used BIGINT NOT NULL,
 	refused_at BIGINT NOT NULL,
 	refused_peer TEXT NOT NULL,
-	refused_reason TEXT NOT NULL
-)`,
+	refused_reason TEXT NOT NULL,
+	PRIMARY KEY (key_id, secret)
+) WITH (fillfactor = 80)`,
 		`CREATE TABLE {hours} (
 	key_id TEXT COLLATE "C" NOT NULL,
 	hour BIGINT NOT NULL,
@@ -42,16 +44,12 @@ var postgresTexts = texts{ //nolint:gosec // no credentials: a secret is known h
 	limited BIGINT NOT NULL,
 	denied BIGINT NOT NULL,
 	PRIMARY KEY (key_id, hour)
-)`,
+) WITH (fillfactor = 80)`,
 		`CREATE INDEX {hours}_hour ON {hours} (hour)`,
-		`CREATE TABLE {last_use} (
-	key_id TEXT COLLATE "C" NOT NULL, secret BIGINT NOT NULL, last_used BIGINT NOT NULL, PRIMARY KEY (key_id, secret)
-)`,
 		`CREATE TABLE {nodes} (node TEXT COLLATE "C" PRIMARY KEY, seen_at BIGINT NOT NULL)`,
-		`CREATE TABLE {marks} (
-	key_id TEXT COLLATE "C" NOT NULL, node TEXT COLLATE "C" NOT NULL, seq BIGINT NOT NULL, PRIMARY KEY (key_id, node)
+		`CREATE TABLE {batches} (
+	node TEXT COLLATE "C" NOT NULL, slot BIGINT NOT NULL, seq BIGINT NOT NULL, key_ids TEXT NOT NULL, PRIMARY KEY (node, slot)
 )`,
-		`CREATE INDEX {marks}_node ON {marks} (node, key_id)`,
 		`CREATE TABLE {history} (
 	n BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	xid XID8 NOT NULL DEFAULT pg_current_xact_id(),
@@ -131,31 +129,27 @@ SELECT CASE WHEN $channel = '' THEN NULL ELSE pg_notify($channel, '') END`,
 	lockNode: `
 INSERT INTO {nodes} AS n (node, seen_at) VALUES ($node, $seen)
 ON CONFLICT (node) DO UPDATE SET seen_at = GREATEST(n.seen_at, excluded.seen_at)`,
+	hadBatches: hadBatches + ` FOR UPDATE`,
 	// A key that is locked so can be updated meanwhile, but not deleted.
-	usable: `
-SELECT k.id, COALESCE(m.seq, 0) FROM {keys} k LEFT JOIN {marks} m ON m.key_id = k.id AND m.node = $node
-WHERE k.id IN (SELECT json_array_elements_text($ids::json)) ORDER BY k.id FOR KEY SHARE OF k`,
+	usable: `SELECT k.id FROM {keys} k WHERE k.id {in_ids} ORDER BY k.id FOR KEY SHARE`,
 	addUsage: `
-INSERT INTO {usage} AS u (key_id, requests, limited, denied, last_used, refused_at, refused_peer, refused_reason)
-SELECT k, r, l, d, u, t, p, w FROM json_to_recordset($rows::json)
-	AS j (k TEXT, r BIGINT, l BIGINT, d BIGINT, u BIGINT, t BIGINT, p TEXT, w TEXT)
-ON CONFLICT (key_id) DO UPDATE SET requests = u.requests + excluded.requests, limited = u.limited + excluded.limited,
-	denied = u.denied + excluded.denied, last_used = GREATEST(u.last_used, excluded.last_used),
-	refused_peer = CASE WHEN excluded.refused_at > u.refused_at THEN excluded.refused_peer ELSE u.refused_peer END,
-	refused_reason = CASE WHEN excluded.refused_at > u.refused_at THEN excluded.refused_reason ELSE u.refused_reason END,
-	refused_at = GREATEST(u.refused_at, excluded.refused_at)`,
+INSERT INTO {usage} AS u (key_id, secret, requests, limited, denied, last_used, refused_at, refused_peer, refused_reason)
+SELECT k, s, r, l, d, t, 0, '', ''
+FROM unnest($keys::text[], $secrets::bigint[], $requests::bigint[], $limited::bigint[], $denied::bigint[], $used::bigint[]) AS j (k, s, r, l, d, t)
+ON CONFLICT (key_id, secret) DO UPDATE SET requests = u.requests + excluded.requests, limited = u.limited + excluded.limited,
+	denied = u.denied + excluded.denied, last_used = GREATEST(u.last_used, excluded.last_used)`,
+	addRefusals: `
+UPDATE {usage} u SET refused_at = j.t, refused_peer = j.p, refused_reason = j.w
+FROM unnest($keys::text[], $secrets::bigint[], $times::bigint[], $peers::text[], $reasons::text[]) AS j (k, s, t, p, w)
+WHERE u.key_id = j.k AND u.secret = j.s AND u.refused_at < j.t`,
 	addHours: `
 INSERT INTO {hours} AS h (key_id, hour, requests, limited, denied)
-SELECT k, h, r, l, d FROM json_to_recordset($rows::json) AS j (k TEXT, h BIGINT, r BIGINT, l BIGINT, d BIGINT)
+SELECT * FROM unnest($keys::text[], $hours::bigint[], $requests::bigint[], $limited::bigint[], $denied::bigint[])
 ON CONFLICT (key_id, hour) DO UPDATE SET requests = h.requests + excluded.requests, limited = h.limited + excluded.limited,
 	denied = h.denied + excluded.denied`,
-	addSecrets: `
-INSERT INTO {last_use} AS s (key_id, secret, last_used)
-SELECT k, s, u FROM json_to_recordset($rows::json) AS j (k TEXT, s BIGINT, u BIGINT)
-ON CONFLICT (key_id, secret) DO UPDATE SET last_used = GREATEST(s.last_used, excluded.last_used)`,
-	addMarks: `
-INSERT INTO {marks} (key_id, node, seq) SELECT k, $node, $seq FROM json_to_recordset($rows::json) AS j (k TEXT)
-ON CONFLICT (key_id, node) DO UPDATE SET seq = excluded.seq`,
+	keepBatch: `
+INSERT INTO {batches} (node, slot, seq, key_ids) VALUES ($node, $slot, $seq, $key_ids)
+ON CONFLICT (node, slot) DO UPDATE SET seq = excluded.seq, key_ids = excluded.key_ids`,
 
 	feedNow: `SELECT pg_current_snapshot()::text, pg_postmaster_start_time()::text`,
 	// What was committed since the snapshot, however long ago it was numbered.
@@ -172,6 +166,4 @@ FROM (SELECT 1) one LEFT JOIN LATERAL (
 
 	pruneHours: `
 DELETE FROM {hours} WHERE (key_id, hour) IN (SELECT key_id, hour FROM {hours} WHERE hour < $at ORDER BY hour LIMIT $number)`,
-	pruneMarks: `
-DELETE FROM {marks} WHERE node = $node AND key_id IN (SELECT key_id FROM {marks} WHERE node = $node LIMIT $number)`,
 }

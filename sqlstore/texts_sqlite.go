@@ -1,6 +1,6 @@
 package sqlstore
 
-var sqliteTexts = texts{ //nolint:gosec // no credentials: a secret is known here by its number
+var sqliteTexts = texts{
 	schema: [][]string{{
 		`CREATE TABLE {schema} (version INTEGER PRIMARY KEY, done INTEGER NOT NULL) STRICT`,
 		`INSERT INTO {schema} (version, done) VALUES (1, 0)`,
@@ -25,14 +25,16 @@ var sqliteTexts = texts{ //nolint:gosec // no credentials: a secret is known her
 		`CREATE INDEX {keys}_owner ON {keys} (owner, created_at, id)`,
 		`CREATE INDEX {keys}_created ON {keys} (created_at, id)`,
 		`CREATE TABLE {usage} (
-	key_id TEXT PRIMARY KEY,
+	key_id TEXT NOT NULL,
+	secret INTEGER NOT NULL,
 	requests INTEGER NOT NULL,
 	limited INTEGER NOT NULL,
 	denied INTEGER NOT NULL,
 	last_used INTEGER NOT NULL,
 	refused_at INTEGER NOT NULL,
 	refused_peer TEXT NOT NULL,
-	refused_reason TEXT NOT NULL
+	refused_reason TEXT NOT NULL,
+	PRIMARY KEY (key_id, secret)
 ) STRICT, WITHOUT ROWID`,
 		`CREATE TABLE {hours} (
 	key_id TEXT NOT NULL,
@@ -43,14 +45,10 @@ var sqliteTexts = texts{ //nolint:gosec // no credentials: a secret is known her
 	PRIMARY KEY (key_id, hour)
 ) STRICT, WITHOUT ROWID`,
 		`CREATE INDEX {hours}_hour ON {hours} (hour)`,
-		`CREATE TABLE {last_use} (
-	key_id TEXT NOT NULL, secret INTEGER NOT NULL, last_used INTEGER NOT NULL, PRIMARY KEY (key_id, secret)
-) STRICT, WITHOUT ROWID`,
 		`CREATE TABLE {nodes} (node TEXT PRIMARY KEY, seen_at INTEGER NOT NULL) STRICT, WITHOUT ROWID`,
-		`CREATE TABLE {marks} (
-	key_id TEXT NOT NULL, node TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (key_id, node)
+		`CREATE TABLE {batches} (
+	node TEXT NOT NULL, slot INTEGER NOT NULL, seq INTEGER NOT NULL, key_ids TEXT NOT NULL, PRIMARY KEY (node, slot)
 ) STRICT, WITHOUT ROWID`,
-		`CREATE INDEX {marks}_node ON {marks} (node, key_id)`,
 		`CREATE TABLE {history} (
 	n INTEGER PRIMARY KEY AUTOINCREMENT,
 	owner TEXT NOT NULL,
@@ -88,36 +86,29 @@ WHERE $max < 0 OR live.n < $max`,
 	lockNode: `
 INSERT INTO {nodes} (node, seen_at) VALUES ($node, $seen)
 ON CONFLICT (node) DO UPDATE SET seen_at = max(seen_at, excluded.seen_at)`,
-	usable: `
-SELECT k.id, COALESCE(m.seq, 0)
-FROM json_each($ids) j CROSS JOIN {keys} k ON k.id = j.value LEFT JOIN {marks} m ON m.key_id = k.id AND m.node = $node`,
+	hadBatches: hadBatches,
+	usable:     `SELECT k.id FROM json_each($ids) j CROSS JOIN {keys} k ON k.id = j.value`,
+	// One row at a time, by addRows.
 	addUsage: `
-INSERT INTO {usage} (key_id, requests, limited, denied, last_used, refused_at, refused_peer, refused_reason)
-SELECT value ->> 'k', value ->> 'r', value ->> 'l', value ->> 'd', value ->> 'u', value ->> 't', value ->> 'p', value ->> 'w'
-FROM json_each($rows) WHERE true
-ON CONFLICT (key_id) DO UPDATE SET requests = requests + excluded.requests, limited = limited + excluded.limited,
-	denied = denied + excluded.denied, last_used = max(last_used, excluded.last_used),
-	refused_peer = CASE WHEN excluded.refused_at > refused_at THEN excluded.refused_peer ELSE refused_peer END,
-	refused_reason = CASE WHEN excluded.refused_at > refused_at THEN excluded.refused_reason ELSE refused_reason END,
-	refused_at = max(refused_at, excluded.refused_at)`,
+INSERT INTO {usage} (key_id, secret, requests, limited, denied, last_used, refused_at, refused_peer, refused_reason)
+VALUES ($key, $secret, $requests, $limited, $denied, $used, 0, '', '')
+ON CONFLICT (key_id, secret) DO UPDATE SET requests = requests + excluded.requests, limited = limited + excluded.limited,
+	denied = denied + excluded.denied, last_used = max(last_used, excluded.last_used)`,
+	addRefusals: `
+UPDATE {usage} SET refused_at = j.at, refused_peer = j.peer, refused_reason = j.reason
+FROM (SELECT $key AS key_id, $secret AS secret, $at AS at, $peer AS peer, $reason AS reason) j
+WHERE {usage}.key_id = j.key_id AND {usage}.secret = j.secret AND refused_at < j.at`,
 	addHours: `
-INSERT INTO {hours} (key_id, hour, requests, limited, denied)
-SELECT value ->> 'k', value ->> 'h', value ->> 'r', value ->> 'l', value ->> 'd' FROM json_each($rows) WHERE true
+INSERT INTO {hours} (key_id, hour, requests, limited, denied) VALUES ($key, $hour, $requests, $limited, $denied)
 ON CONFLICT (key_id, hour) DO UPDATE SET requests = requests + excluded.requests, limited = limited + excluded.limited,
 	denied = denied + excluded.denied`,
-	addSecrets: `
-INSERT INTO {last_use} (key_id, secret, last_used)
-SELECT value ->> 'k', value ->> 's', value ->> 'u' FROM json_each($rows) WHERE true
-ON CONFLICT (key_id, secret) DO UPDATE SET last_used = max(last_used, excluded.last_used)`,
-	addMarks: `
-INSERT INTO {marks} (key_id, node, seq) SELECT value ->> 'k', $node, $seq FROM json_each($rows) WHERE true
-ON CONFLICT (key_id, node) DO UPDATE SET seq = excluded.seq`,
+	keepBatch: `
+INSERT INTO {batches} (node, slot, seq, key_ids) VALUES ($node, $slot, $seq, $key_ids)
+ON CONFLICT (node, slot) DO UPDATE SET seq = excluded.seq, key_ids = excluded.key_ids`,
 
 	feedNow:  `SELECT COALESCE(MAX(n), 0), '' FROM {history}`,
 	feedNext: `SELECT n, key_id, alias FROM {history} WHERE n > $n ORDER BY n LIMIT $number`,
 
 	pruneHours: `
 DELETE FROM {hours} WHERE (key_id, hour) IN (SELECT key_id, hour FROM {hours} WHERE hour < $at ORDER BY hour LIMIT $number)`,
-	pruneMarks: `
-DELETE FROM {marks} WHERE node = $node AND key_id IN (SELECT key_id FROM {marks} WHERE node = $node LIMIT $number)`,
 }

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -12,8 +13,14 @@ import (
 	"github.com/go-apikey/apikey"
 )
 
+// keptBatches is how many batches of a node are remembered, the highest. A node
+// has one in flight, so that the last one would do; more of them let numbers
+// that come out of order be told apart too.
+const keptBatches = 8
+
 // AddUsage is as [apikey.Store] says. A batch is applied in full or not at all,
-// by six statements.
+// in one transaction. One whose Seq is below the highest eight that were applied
+// of its node is taken as one that was.
 func (s *Store) AddUsage(ctx context.Context, b apikey.UsageBatch) error {
 	if err := ctx.Err(); err != nil {
 		return notApplied(ctx, err)
@@ -35,118 +42,152 @@ func (s *Store) AddUsage(ctx context.Context, b apikey.UsageBatch) error {
 	ids = slices.Compact(ids)
 	return s.write(ctx, func(x *session) error {
 		// Batches of one node, of which one may have been given up and still be
-		// under way, wait for one another: the marks are read after that.
+		// under way, wait for one another: what was applied is read after that.
 		if _, err := x.exec(ctx, s.sql.lockNode, args{"node": b.Node, "seen": seen}); err != nil {
 			return err
 		}
-		usable, err := x.usable(ctx, &b, ids)
-		if err != nil {
+		before, err := x.batchesBefore(ctx, &b)
+		if err != nil || before.missed {
 			return err
 		}
-		return x.addSums(ctx, &b, sumUp(&b, usable))
+		usable, err := x.usable(ctx, slices.DeleteFunc(slices.Clone(ids), before.has))
+		if err != nil || len(usable) == 0 {
+			return err
+		}
+		if err := x.addSums(ctx, sumUp(&b, usable)); err != nil {
+			return err
+		}
+		_, err = x.exec(ctx, s.sql.keepBatch, args{
+			"node": b.Node, "slot": before.slot, "seq": b.Seq, "key_ids": before.with(usable),
+		})
+		return err
 	})
 }
 
-// usable are the keys that exist and have not had the batch. They are not
-// deleted before the transaction has ended.
-func (x *session) usable(ctx context.Context, b *apikey.UsageBatch, ids []string) (map[string]bool, error) {
-	rows, err := x.rows(ctx, x.store.sql.usable, args{"node": b.Node, "ids": list(ids)})
+// batches are what is remembered of those that a node sent before one.
+type batches struct {
+	missed bool            // it is below all of them: nobody knows any more who had it
+	higher map[string]bool // the keys that have had it, or a higher one
+	same   string          // of these, the ones that had this very one
+	slot   int64           // where it is remembered: its own, a free one, or that of the lowest
+}
+
+func (x *session) batchesBefore(ctx context.Context, b *apikey.UsageBatch) (*batches, error) {
+	rows, err := x.rows(ctx, x.store.sql.hadBatches, args{"node": b.Node, "seq": b.Seq})
+	if err != nil {
+		return nil, err
+	}
+	before := &batches{higher: make(map[string]bool)}
+	var seqs [keptBatches]int64 // by slot; 0: free
+	err = eachRow(rows, func(scan func(...any) error) error {
+		var slot, seq int64
+		var ids string
+		if err := scan(&slot, &seq, &ids); err != nil {
+			return err
+		}
+		if slot < 0 || slot >= keptBatches {
+			return fmt.Errorf("a batch of node %q is in slot %d, of %d", b.Node, slot, keptBatches)
+		}
+		seqs[slot] = seq
+		for id := range strings.FieldsSeq(ids) { // none if seq is below b.Seq
+			before.higher[id] = true
+		}
+		if seq == b.Seq {
+			before.same = ids
+		}
+		return nil
+	})
+	lowest := slices.Min(seqs[:])
+	before.slot = int64(slices.Index(seqs[:], lowest))
+	if own := slices.Index(seqs[:], b.Seq); own >= 0 {
+		before.slot = int64(own)
+	}
+	before.missed = b.Seq <= 0 || b.Seq < lowest
+	return before, err
+}
+
+func (h *batches) has(id string) bool { return h.higher[id] }
+
+// with is same and the IDs of more.
+func (h *batches) with(more map[string]bool) string {
+	ids := slices.AppendSeq(strings.Fields(h.same), maps.Keys(more))
+	return strings.Join(ids, " ")
+}
+
+// usable are those of the keys that exist. They are not deleted before the
+// transaction has ended.
+func (x *session) usable(ctx context.Context, ids []string) (map[string]bool, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	rows, err := x.rows(ctx, x.store.sql.usable, args{"ids": list(ids)})
 	if err != nil {
 		return nil, err
 	}
 	usable := make(map[string]bool, len(ids))
 	return usable, eachRow(rows, func(scan func(...any) error) error {
 		var id string
-		var seq int64
-		if err := scan(&id, &seq); err != nil {
-			return err
-		}
-		if seq < b.Seq {
-			usable[id] = true
-		}
-		return nil
+		err := scan(&id)
+		usable[id] = true
+		return err
 	})
 }
-
-// The rows to add, as the statements name their fields.
-type (
-	usageSum struct {
-		Key       string `json:"k"`
-		Requests  int64  `json:"r"`
-		Limited   int64  `json:"l"`
-		Denied    int64  `json:"d"`
-		LastUsed  int64  `json:"u"`
-		RefusedAt int64  `json:"t"`
-		Peer      string `json:"p"`
-		Reason    string `json:"w"`
-	}
-	hourSum struct {
-		Key      string `json:"k"`
-		Hour     int64  `json:"h"`
-		Requests int64  `json:"r"`
-		Limited  int64  `json:"l"`
-		Denied   int64  `json:"d"`
-	}
-	lastUse struct {
-		Key    string `json:"k"`
-		Secret uint32 `json:"s"`
-		Used   int64  `json:"u"`
-	}
-)
 
 // sums are what a batch adds, at most one row for each row stored, in the order
 // of their primary keys: whoever locks in another order meets a deadlock.
 type sums struct {
-	keys    []usageSum
-	hours   []hourSum
-	secrets []lastUse
+	usage    [][]any // key, secret, requests, limited, denied, last used
+	refusals [][]any // key, secret, time, peer, reason
+	hours    [][]any // key, hour, requests, limited, denied
 }
 
+// sumUp goes through the entries twice, sorted as the rows of each table are.
 func sumUp(b *apikey.UsageBatch, usable map[string]bool) *sums {
-	type hourOf struct {
-		key  string
-		hour int64
-	}
-	type secretOf struct {
-		key    string
-		secret uint32
-	}
-	keys, hours, secrets := map[string]usageSum{}, map[hourOf]hourSum{}, map[secretOf]lastUse{}
+	entries := make([]*apikey.UsageEntry, 0, len(b.Entries))
 	for i := range b.Entries {
-		e := &b.Entries[i]
-		if !usable[e.KeyID] {
-			continue
-		}
-		k := keys[e.KeyID]
-		k.add(e)
-		keys[e.KeyID] = k
-		if e.Requests != 0 || e.Limited != 0 || e.Denied != 0 {
-			of := hourOf{e.KeyID, e.Hour.UnixMicro()}
-			h := hours[of]
-			hours[of] = hourSum{of.key, of.hour, h.Requests + e.Requests, h.Limited + e.Limited, h.Denied + e.Denied}
-		}
-		if used := micro(e.LastUsed); used != 0 {
-			of := secretOf{e.KeyID, e.Secret}
-			secrets[of] = lastUse{of.key, of.secret, max(secrets[of].Used, used)}
+		if e := &b.Entries[i]; usable[e.KeyID] {
+			entries = append(entries, e)
 		}
 	}
-	// Of one key all rows are locked once its first one is: only that order counts.
-	return &sums{
-		keys:    slices.SortedFunc(maps.Values(keys), func(a, b usageSum) int { return strings.Compare(a.Key, b.Key) }),
-		hours:   slices.SortedFunc(maps.Values(hours), func(a, b hourSum) int { return strings.Compare(a.Key, b.Key) }),
-		secrets: slices.SortedFunc(maps.Values(secrets), func(a, b lastUse) int { return strings.Compare(a.Key, b.Key) }),
+	sum := &sums{}
+	slices.SortFunc(entries, func(a, b *apikey.UsageEntry) int {
+		return cmp.Or(strings.Compare(a.KeyID, b.KeyID), cmp.Compare(a.Secret, b.Secret))
+	})
+	for rest := entries; len(rest) > 0; {
+		of, n, used, refused := rest[0], count{}, int64(0), apikey.Refusal{}
+		for ; len(rest) > 0 && rest[0].KeyID == of.KeyID && rest[0].Secret == of.Secret; rest = rest[1:] {
+			n.add(rest[0])
+			used = max(used, micro(rest[0].LastUsed))
+			if micro(rest[0].LastRefusal.At) > micro(refused.At) {
+				refused = rest[0].LastRefusal
+			}
+		}
+		sum.usage = append(sum.usage, []any{of.KeyID, int64(of.Secret), n.requests, n.limited, n.denied, used})
+		if !refused.At.IsZero() {
+			sum.refusals = append(sum.refusals, []any{of.KeyID, int64(of.Secret), micro(refused.At), peerText(refused.Peer), strings.ToValidUTF8(string(refused.Reason), "\uFFFD")})
+		}
 	}
+	slices.SortFunc(entries, func(a, b *apikey.UsageEntry) int {
+		return cmp.Or(strings.Compare(a.KeyID, b.KeyID), a.Hour.Compare(b.Hour))
+	})
+	for rest := entries; len(rest) > 0; {
+		of, n := rest[0], count{}
+		for ; len(rest) > 0 && rest[0].KeyID == of.KeyID && rest[0].Hour.Equal(of.Hour); rest = rest[1:] {
+			n.add(rest[0])
+		}
+		if n != (count{}) {
+			sum.hours = append(sum.hours, []any{of.KeyID, of.Hour.UnixMicro(), n.requests, n.limited, n.denied})
+		}
+	}
+	return sum
 }
 
-func (k *usageSum) add(e *apikey.UsageEntry) {
-	k.Key = e.KeyID
-	k.Requests += e.Requests
-	k.Limited += e.Limited
-	k.Denied += e.Denied
-	k.LastUsed = max(k.LastUsed, micro(e.LastUsed))
-	if at := micro(e.LastRefusal.At); at > k.RefusedAt {
-		k.RefusedAt, k.Peer, k.Reason = at, peerText(e.LastRefusal.Peer), string(e.LastRefusal.Reason)
-	}
+type count struct{ requests, limited, denied int64 }
+
+func (c *count) add(e *apikey.UsageEntry) {
+	c.requests += e.Requests
+	c.limited += e.Limited
+	c.denied += e.Denied
 }
 
 // peerText is "" for an address that is not known. A zone that no interface
@@ -161,37 +202,14 @@ func peerText(peer netip.Addr) string {
 	return peer.WithZone("").String()
 }
 
-func (x *session) addSums(ctx context.Context, b *apikey.UsageBatch, sum *sums) error {
-	keys, err := rowsOf(sum.keys)
-	if err != nil {
+func (x *session) addSums(ctx context.Context, sum *sums) error {
+	if err := x.execRows(ctx, x.store.sql.addUsage, sum.usage); err != nil {
 		return err
 	}
-	hours, err := rowsOf(sum.hours)
-	if err != nil {
+	if err := x.execRows(ctx, x.store.sql.addRefusals, sum.refusals); err != nil {
 		return err
 	}
-	secrets, err := rowsOf(sum.secrets)
-	if err != nil {
-		return err
-	}
-	for _, add := range []struct {
-		st   *statement
-		rows string
-		n    int
-	}{
-		{x.store.sql.addUsage, keys, len(sum.keys)},
-		{x.store.sql.addHours, hours, len(sum.hours)},
-		{x.store.sql.addSecrets, secrets, len(sum.secrets)},
-		{x.store.sql.addMarks, keys, len(sum.keys)},
-	} {
-		if add.n == 0 {
-			continue
-		}
-		if _, err := x.exec(ctx, add.st, args{"rows": add.rows, "node": b.Node, "seq": b.Seq}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return x.execRows(ctx, x.store.sql.addHours, sum.hours)
 }
 
 // Usage is as [apikey.UsageReader] says. Hours are there until Prune finds them

@@ -142,8 +142,8 @@ func (b *bench) stored(x *subject) string {
 	b.t.Helper()
 	var all []string
 	for table, columns := range map[string]string{
-		"names WHERE key_id": "name", "usage WHERE key_id": "requests, denied, last_used", "hours WHERE key_id": "hour, requests, denied",
-		"last_use WHERE key_id": "secret, last_used", "marks WHERE key_id": "node, seq", "history WHERE key_id": "owner, alias, entry",
+		"names WHERE key_id": "name", "usage WHERE key_id": "secret, requests, denied, last_used", "hours WHERE key_id": "hour, requests, denied",
+		"batches WHERE key_ids": "node, slot, seq", "history WHERE key_id": "owner, alias, entry",
 		"keys WHERE id": "version, owner, alias, revoked_at, record",
 	} {
 		all = append(all, b.rows(table, "SELECT "+columns+" FROM apikey_"+table+" IN ('"+x.base+"', '"+x.fresh+"')")...)

@@ -126,10 +126,8 @@ var halves = map[string]string{
 	"a key that was deleted":          `SELECT id FROM apikey_keys WHERE id IN (SELECT key_id FROM apikey_history WHERE entry LIKE '%"action":"delete"%')`,
 	"usage of no key":                 `SELECT key_id FROM apikey_usage WHERE key_id NOT IN (SELECT id FROM apikey_keys)`,
 	"hours of no key":                 `SELECT key_id FROM apikey_hours WHERE key_id NOT IN (SELECT id FROM apikey_keys)`,
-	"last use of no key":              `SELECT key_id FROM apikey_last_use WHERE key_id NOT IN (SELECT id FROM apikey_keys)`,
-	"marks of no key":                 `SELECT key_id FROM apikey_marks WHERE key_id NOT IN (SELECT id FROM apikey_keys)`,
-	"usage that is not that of hours": `SELECT key_id FROM apikey_usage u WHERE requests <> (SELECT SUM(requests) FROM apikey_hours h WHERE h.key_id = u.key_id) OR denied <> (SELECT SUM(denied) FROM apikey_hours h WHERE h.key_id = u.key_id)`,
-	"usage without a mark":            `SELECT key_id FROM apikey_usage WHERE key_id NOT IN (SELECT key_id FROM apikey_marks)`,
+	"usage without a batch":           `SELECT key_id FROM apikey_usage WHERE NOT EXISTS (SELECT 1 FROM apikey_batches)`,
+	"usage that is not that of hours": `SELECT key_id FROM apikey_usage u GROUP BY key_id HAVING SUM(requests) <> (SELECT SUM(requests) FROM apikey_hours h WHERE h.key_id = u.key_id) OR SUM(denied) <> (SELECT SUM(denied) FROM apikey_hours h WHERE h.key_id = u.key_id)`,
 }
 
 // whole looks for changes that are there in half.
