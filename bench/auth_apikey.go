@@ -55,7 +55,7 @@ func startAuthOnly(w *Workload) (*Running, error) {
 	clients := sendTo(m.Require()(protected), authorization)
 	running := tokenSubject(w, "Bearer ", clients, nil)
 	running.Close = func() { closeManager(m) }
-	return running, warm(w, clients, w.Tokens, "Bearer ")
+	return running, warm(w, clients, "Bearer ")
 }
 
 func startAll(w *Workload) (*Running, error) {
@@ -77,7 +77,7 @@ func startAll(w *Workload) (*Running, error) {
 			closeManager(spent)
 		}
 	}
-	return running, warm(w, clients, w.Tokens, "Bearer ")
+	return running, warm(w, clients, "Bearer ")
 }
 
 // newManager has the keys of w, each owner and each key under the limit; nil:

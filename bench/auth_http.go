@@ -66,10 +66,10 @@ func bearerSubject(w *Workload, h http.Handler) *Running {
 const authorization = "Authorization"
 
 // tokenSubject takes the tokens of w, with something before them. startSpent
-// starts a second instance that admits each credential but once or so; nil:
-// there are no limits.
+// starts a second instance that admits each credential once; nil: there are no
+// limits.
 func tokenSubject(w *Workload, before string, clients clientMaker, startSpent func() (clientMaker, error)) *Running {
-	spent := sync.OnceValue(func() clientMaker { return spend(startSpent, w.Tokens, before) })
+	spent := sync.OnceValue(func() clientMaker { return spend(startSpent, w, before) })
 	return &Running{
 		Requests: func(c Case) []string {
 			switch {
@@ -93,16 +93,19 @@ func tokenSubject(w *Workload, before string, clients clientMaker, startSpent fu
 	}
 }
 
-// spend starts an instance and sends each credential until it is refused.
-func spend(start func() (clientMaker, error), credentials []string, before string) clientMaker {
+// spend starts an instance and sends each credential until it is refused, which
+// the first request or the second should be.
+func spend(start func() (clientMaker, error), w *Workload, before string) clientMaker {
 	clients, err := start()
 	if err != nil {
 		panic(err) // the first instance started
 	}
 	send := clients()
-	for _, credential := range credentials {
-		for send(before+credential) == http.StatusNoContent {
-			continue
+	for _, i := range w.Order() {
+		for range 2 {
+			if send(before+w.Tokens[i]) != http.StatusNoContent {
+				break
+			}
 		}
 	}
 	return clients
@@ -110,10 +113,10 @@ func spend(start func() (clientMaker, error), credentials []string, before strin
 
 // warm sends each credential once, in another order than that of use: what a
 // subject makes of it on first use shall not lie in the order of use.
-func warm(w *Workload, clients clientMaker, credentials []string, before string) error {
+func warm(w *Workload, clients clientMaker, before string) error {
 	send := clients()
 	for _, i := range w.Order() {
-		if status := send(before + credentials[i]); status != http.StatusNoContent {
+		if status := send(before + w.Tokens[i]); status != http.StatusNoContent {
 			return fmt.Errorf("bench: request %d was answered %d", i, status)
 		}
 	}

@@ -83,7 +83,7 @@ func startGuardianCached(w *Workload) (*Running, error) {
 		return auth.NewUserInfo(owner, owner, nil, nil), time.Now().Add(24 * time.Hour), nil
 	}, libcache.FIFO.New(0))
 	clients := sendTo(guardianGuard(strategy), authorization)
-	return tokenSubject(w, "Bearer ", clients, nil), warm(w, clients, w.Tokens, "Bearer ")
+	return tokenSubject(w, "Bearer ", clients, nil), warm(w, clients, "Bearer ")
 }
 
 func guardianGuard(strategy auth.Strategy) http.Handler {

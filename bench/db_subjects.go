@@ -103,7 +103,7 @@ func startStore(w *Workload, d sqlstore.Dialect, cached bool) (_ *Running, err e
 	running := tokenSubject(w, "", verifying(m), nil)
 	running.Close = closeAll
 	for range 2 { // a cache that meanwhile begins to watch forgets the first
-		if err := warm(w, verifying(m), w.Tokens, ""); err != nil {
+		if err := warm(w, verifying(m), ""); err != nil {
 			return nil, err
 		}
 	}
@@ -169,7 +169,7 @@ func startBare(w *Workload, d sqlstore.Dialect) (_ *Running, err error) {
 	clients := func() func(string) int { return func(token string) int { return bareVerify(ctx, point, token) } }
 	running := tokenSubject(w, "", clients, nil)
 	running.Close = func() { _ = point.Close(); db.close() }
-	return running, warm(w, clients, w.Tokens, "")
+	return running, warm(w, clients, "")
 }
 
 func bareVerify(ctx context.Context, point *sql.Stmt, token string) int {

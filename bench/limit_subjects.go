@@ -104,7 +104,7 @@ func limiter(start func(limit apikey.Limit) (taker, error)) func(w *Workload) (*
 			return nil
 		}
 		running.Close = func() { closeAll() }
-		return running, warm(ids, answers(wide), ids.Tokens, "")
+		return running, warm(ids, answers(wide), "")
 	}
 }
 
