@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"sync"
 	"time"
 
 	"github.com/go-apikey/apikey"
@@ -67,22 +68,26 @@ func micros(n float64) time.Duration { return time.Duration(n) * time.Microsecon
 var (
 	errOpen    = errors.New("it failed a moment ago")
 	errTimeout = errors.New("it did not answer in time")
-	errSent    = errors.New("it was not asked")
 	errAnswer  = errors.New("what is stored under the name of a bucket is none")
 )
 
-// ask has the script decide, by end. n is 0 where leases only end.
+// ask has the script decide, by end, or where that is 0 within the timeout. n is
+// 0 where leases only end.
 func (l *Limiter) ask(ctx context.Context, end time.Duration, n int, questions []question) (reply, error) {
-	lane, c := l.lanes[0], &call{}
+	lane, where := l.lanes[0], 0
 	if len(l.lanes) > 1 {
-		c.slot = slot(questions[0].bucket.Owner)
-		lane = l.lanes[c.slot*len(l.lanes)/slots]
+		where = slot(questions[0].bucket.Owner)
+		lane = l.lanes[where*len(l.lanes)/slots]
 	}
 	now := time.Since(l.start)
 	if !lane.breaker.try(now) {
 		return "", errOpen
 	}
-	c.encode(n, questions)
+	if end == 0 {
+		end = now + l.cfg.Timeout
+	}
+	c := newCall(n, questions)
+	c.slot = where
 	err := lane.do(ctx, now, end, c)
 	switch {
 	case err == nil:
@@ -93,15 +98,25 @@ func (l *Limiter) ask(ctx context.Context, end time.Duration, n int, questions [
 			cluster.ReloadState(ctx) // in the background: a failed pipeline does not by itself
 		}
 	}
-	if err == nil && c.answer.of(0, replyAllowed) < 0 {
+	if err != nil {
+		return "", err
+	}
+	answer := c.answer
+	calls.Put(c) // it is over, so nobody else has it
+	if answer.of(0, replyAllowed) < 0 {
 		return "", errAnswer
 	}
-	return c.answer, err
+	return answer, nil
 }
 
-// encode makes c the request to take n from what the questions are of.
-func (c *call) encode(n int, questions []question) {
-	c.keys, c.request = c.fewKeys[:0], c.fewBytes[:0]
+// calls are those that are over, to be used again.
+var calls = sync.Pool{New: func() any { return new(call) }}
+
+// newCall is the request to take n from what the questions are of.
+func newCall(n int, questions []question) *call {
+	c, _ := calls.Get().(*call)
+	c.keys, c.request, c.answer, c.err = c.keys[:0], c.request[:0], "", nil
+	c.state.Store(queued)
 	c.number(float64(n))
 	c.number(float64(len(questions)))
 	for i := range questions {
@@ -121,6 +136,7 @@ func (c *call) encode(n int, questions []question) {
 		c.number(q.old)
 		c.number(float64(q.back))
 	}
+	return c
 }
 
 func (c *call) number(f float64) { c.request = number(c.request, f) }

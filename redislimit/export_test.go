@@ -72,7 +72,7 @@ func (l *Limiter) ReturnTwice(ctx context.Context) error {
 	for i := range l.leases.shards {
 		for _, q := range l.leases.shards[i].sweep(nil, l.moment(), l.cfg.LeaseTime, true) {
 			for range 2 {
-				if _, err := l.ask(ctx, l.end(), 0, []question{q}); err != nil {
+				if _, err := l.ask(ctx, 0, 0, []question{q}); err != nil {
 					return err
 				}
 			}

@@ -26,7 +26,7 @@ type lane struct {
 }
 
 const (
-	maxSenders = 2   // one waits for Redis while the other writes and reads
+	maxSenders = 3   // so that Redis has the next batch when it has decided one
 	maxBatch   = 256 // calls
 	maxScript  = 64  // decisions of one script, while which Redis does nothing else
 )
@@ -66,9 +66,6 @@ type call struct {
 	state   atomic.Int32
 	answer  reply
 	err     error
-
-	fewKeys  [2]string // of most calls, so that they are one allocation
-	fewBytes [16 + 2*32]byte
 }
 
 const (

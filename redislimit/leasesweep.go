@@ -49,7 +49,7 @@ func (l *Limiter) sweep(ctx context.Context, all bool) error {
 	for range min(len(returns), maxBatch) {
 		wg.Go(func() {
 			for q := range work {
-				if _, err := l.ask(ctx, l.end(), 0, []question{q}); err != nil {
+				if _, err := l.ask(ctx, 0, 0, []question{q}); err != nil {
 					mu.Lock()
 					errs = append(errs, err)
 					mu.Unlock()

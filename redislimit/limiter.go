@@ -134,7 +134,7 @@ func (l *Limiter) takeExact(ctx context.Context, n int, buckets []apikey.Bucket)
 	for i := range buckets {
 		questions = append(questions, question{bucket: &buckets[i], key: keyName(l.cfg.Prefix, &buckets[i])})
 	}
-	reply, err := l.ask(ctx, l.end(), n, questions)
+	reply, err := l.ask(ctx, 0, n, questions)
 	if err != nil {
 		return apikey.Decision{}, err
 	}
@@ -144,9 +144,6 @@ func (l *Limiter) takeExact(ctx context.Context, n int, buckets []apikey.Bucket)
 	}
 	return d.Decision(), nil
 }
-
-// end is when a decision that begins now must be there.
-func (l *Limiter) end() time.Duration { return time.Since(l.start) + l.cfg.Timeout }
 
 // Close gives back what was taken ahead, within ctx, and ends the Limiter:
 // Take returns [ErrClosed] from then on. The client stays open.

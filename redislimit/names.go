@@ -14,15 +14,14 @@ func keyName(prefix string, b *apikey.Bucket) string {
 	if owner == "" {
 		owner = "%" // no owner's: empty braces are no tag
 	}
-	scope := "k:"
+	scope := "}k:"
 	if b.Scope == apikey.ScopeOwner {
-		scope = "o:"
+		scope = "}o:"
+		if b.ID == b.Owner {
+			return prefix + "{" + owner + scope + escape(b.Limit.Name)
+		}
 	}
-	name := prefix + "{" + owner + "}" + scope + escape(b.Limit.Name)
-	if b.Scope == apikey.ScopeOwner && b.ID == b.Owner {
-		return name
-	}
-	return name + ":" + b.ID
+	return prefix + "{" + owner + scope + escape(b.Limit.Name) + ":" + b.ID
 }
 
 // escape makes s one part of a name: no brace ends the tag, and no colon the part.

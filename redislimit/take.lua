@@ -2,11 +2,17 @@
 -- of a request, or none from any.
 --
 -- KEYS are the buckets of the first request, then those of the second, and so
--- on. Each ARGV is a request, as doubles: n (0: take nothing, only settle), how
--- long a lease lasts, a number for tests; then for each bucket its limit (N,
--- Per in ns, capacity), how many tokens are wanted ahead and the number of the
--- lease to make for them, and the lease that is given back (0: none) with its
--- unspent tokens.
+-- on. ARGV[1] is of doubles: how long a lease lasts, and a number for tests; then
+-- for each request n (0: take nothing, only settle) and how many buckets it has;
+-- for each of these its limit (N, Per in ns, capacity) and whether it is about
+-- leases. Where it is, four more follow: how many tokens are wanted ahead and
+-- the number of the lease to make for them, the lease that is given back (0:
+-- none) and its unspent tokens.
+--
+-- The answer is five doubles for each bucket of each request: whether n was
+-- taken (-1: a name of the request holds something else), what is used then,
+-- the tokens granted ahead, how long n is missing, and how long until the
+-- bucket is full.
 --
 -- Times are microseconds by this server's clock. Tokens are counted in
 -- millionths, in whole numbers below 2^53, and what flows in is rounded down,
@@ -20,9 +26,12 @@
 local unpack, pack, floor, ceil, max, min = struct.unpack, struct.pack, math.floor, math.ceil, math.max, math.min
 local call, pcall = redis.call, redis.pcall
 local century = 100 * 365 * 86400 * 1e6
+local keys, requests = KEYS, ARGV[1]
+local lease_time = unpack('<d', requests)
 local time = call('TIME')
 local now = time[1] * 1000000 + time[2]
 local none = {} -- leases of most buckets
+local answers = {} -- each at the number of its key
 
 local function flow(b, duration)
   return floor(duration * b.n * 1e9 / b.per)
@@ -66,23 +75,34 @@ local function read_leases(b, value)
   end
 end
 
+-- expiry is when a bucket is dropped: once it is full, at the end of a span of
+-- an eighth of Per and at least a second. So it is mostly what it was before.
+local function expiry(used, last, n, per)
+  local full, span = used * per / (n * 1e9) + last, per / 8e3
+  if full > now + century then full = now + century end
+  if span < 1e6 then span = 1e6 end
+  return full - full % span + span
+end
+
+-- settled_at is when no lease holds what is used any more.
+local function settled_at(b)
+  local longest = b.leases[1]
+  return longest and max(b.last, longest[3]) or b.last
+end
+
 -- load returns a bucket as it is now, or nil for what is none.
-local function load(key, request, pos)
-  local n, per, capacity, ahead, id, old, back = unpack('<ddddddd', request, pos)
-  local b = {key = key, n = n, per = per, capacity = capacity * 1e6, ahead = ahead, id = id,
-    used = 0, last = now, at = now, stored_used = 0, stored_last = now, out = 0, leases = none, changed = false, missing = false}
+local function load(key, n, per)
+  local b = {key = key, n = n, per = per, used = 0, last = now, at = now, stored_used = 0, stored_last = now,
+    expires = 0, size = 0, out = 0, leases = none, changed = false}
   local value = pcall('GET', key)
   if not value then return b end
   if type(value) == 'table' or #value % 24 ~= 8 or #value < 32 then return nil end
   b.used, b.last, b.n, b.per = unpack('<dddd', value)
-  b.stored_used, b.stored_last = b.used, b.last
+  b.stored_used, b.stored_last, b.size = b.used, b.last, #value
   b.at = max(now, b.last) -- a clock that goes back gives nothing
   if #value > 32 then read_leases(b, value) end
+  b.expires = expiry(b.used, settled_at(b), b.n, b.per)
   advance(b)
-  if old > 0 then b.used = b.used - min(back * 1e6, drop_lease(b, old)) end
-  if b.n ~= n or b.per ~= per then
-    b.n, b.per, b.changed = n, per, true
-  end
   return b
 end
 
@@ -97,7 +117,8 @@ local function fill(missing, at, n, per)
     end
     at = at + wait
   end
-  return max(0, min(at - now, century))
+  if at < now then return 0 end
+  return min(at - now, century)
 end
 
 -- hold_until is how long from now it takes until no more than used is used.
@@ -116,25 +137,33 @@ local function hold_until(b, used)
   return fill(missing, last, b.n, b.per)
 end
 
+-- store writes a bucket, over what was stored of it if its expiry and size
+-- were the same.
+local function store(key, value, expires, old_expires, old_size)
+  if expires ~= old_expires then
+    call('SET', key, value, 'PXAT', string.format('%.0f', ceil(expires / 1000) + 1))
+  elseif #value ~= old_size then
+    call('SET', key, value, 'KEEPTTL')
+  else
+    call('SETRANGE', key, '0', value)
+  end
+end
+
 local function save(b)
   if b.used <= 0 and #b.leases == 0 then
     call('DEL', b.key)
     return
   end
   local value = pack('<dddd', b.used, b.last, b.n, b.per)
-  local full = b.used * b.per / (b.n * 1e9) + b.last - now
-  if #b.leases > 0 then
-    for _, lease in ipairs(b.leases) do
-      value = value .. pack('<ddd', lease[1], lease[2], lease[3])
-    end
-    full = full + b.leases[1][3] - b.last -- at the latest
+  for _, lease in ipairs(b.leases) do
+    value = value .. pack('<ddd', lease[1], lease[2], lease[3])
   end
-  call('SET', b.key, value, 'PX', ceil(min(full, century) / 1000) + 1)
+  store(b.key, value, expiry(b.used, settled_at(b), b.n, b.per), b.expires, b.size)
 end
 
 -- grant makes a lease of what is wanted ahead, and of no more than a quarter
 -- of what is there.
-local function grant(b, lease_time)
+local function grant(b)
   local tokens = min(b.ahead * 1e6, floor((b.capacity - b.used) / 4e6) * 1e6)
   if tokens <= 0 then return 0 end
   if b.leases == none then b.leases = {} end
@@ -146,84 +175,97 @@ local function grant(b, lease_time)
   return tokens / 1e6
 end
 
--- decide answers one request, whose buckets are KEYS from the one after first;
--- nothing where one of them is none.
-local function decide(request, first)
-  local n, lease_time = unpack('<dd', request)
-  local buckets, allowed = {}, 1
-  for i = 1, (#request - 24) / 56 do
-    local b = load(KEYS[first + i], request, i * 56 - 31)
-    if not b then return '' end
-    buckets[i] = b
-    b.missing = n > 0 and b.used + n * 1e6 > b.capacity
-    if b.missing then allowed = 0 end
+-- settle loads the bucket of a request at pos, gives back its lease and has
+-- its limit be the request's. It returns where the next one is, too.
+local function settle(pos, key)
+  local n, per, capacity, about_leases = unpack('<dddd', requests, pos)
+  local ahead, id, old, back = 0, 0, 0, 0
+  pos = pos + 32
+  if about_leases > 0 then
+    ahead, id, old, back = unpack('<dddd', requests, pos)
+    pos = pos + 32
   end
-  local answer = pack('<d', allowed)
-  for _, b in ipairs(buckets) do
-    local granted, wait, full = 0, 0
-    if b.missing then wait = max(1, hold_until(b, b.capacity - n * 1e6)) end
-    if allowed == 1 and n > 0 then
-      b.used, b.changed = b.used + n * 1e6, true
-      full = hold_until(b, 0) -- what is granted is there for who asks
-      if b.ahead > 0 then granted = grant(b, lease_time) end
-    else
-      full = hold_until(b, 0)
-    end
-    if b.changed then save(b) end
-    answer = answer .. pack('<dddd', b.used, granted, wait, full)
+  local b = load(key, n, per)
+  if not b then return pos, nil end
+  b.capacity, b.ahead, b.id = capacity * 1e6, ahead, id
+  if old > 0 then b.used = b.used - min(back * 1e6, drop_lease(b, old)) end
+  if b.n ~= n or b.per ~= per then
+    b.n, b.per, b.changed = n, per, true
   end
-  return answer
+  return pos, b
 end
 
--- What quick knows of the buckets of a request; made once for all requests.
-local used, last, stored, stored_at, rates, pers, levels, changed = {}, {}, {}, {}, {}, {}, {}, {}
-
--- quick is decide for buckets that have no leases and want none, which are
--- most: it makes no tables. It returns nil where it is not for it.
-local function quick(request, first, count)
-  local n, allowed = unpack('<d', request) * 1e6, 1
+-- decide answers the request at pos, whose buckets are the keys after first,
+-- and returns where the next one is.
+local function decide(pos, first)
+  local n, count = unpack('<dd', requests, pos)
+  local buckets, allowed = {}, 1
+  n, pos = n * 1e6, pos + 16
   for i = 1, count do
-    local rate, per, capacity, ahead, _, old = unpack('<dddddd', request, i * 56 - 31)
-    if ahead > 0 or old > 0 then return nil end
-    local value = pcall('GET', KEYS[first + i])
-    local is, at, was, was_at = 0, now, 0, now
-    changed[i] = false
+    local b
+    pos, b = settle(pos, keys[first + i])
+    if not b then
+      allowed = -1
+    elseif n > 0 and b.used + n > b.capacity then
+      b.missing = true
+      allowed = min(allowed, 0)
+    end
+    buckets[i] = b
+  end
+  for i = 1, count do
+    local b, granted, wait, full = buckets[i], 0, 0, 0
+    if allowed < 0 then
+      answers[first + i] = pack('<ddddd', allowed, 0, 0, 0, 0)
+    else
+      if b.missing then wait = max(1, hold_until(b, b.capacity - n)) end
+      if allowed == 1 and n > 0 then
+        b.used, b.changed = b.used + n, true
+        full = hold_until(b, 0) -- what is granted is there for who asks
+        granted = grant(b)
+      else
+        full = hold_until(b, 0)
+      end
+      if b.changed then save(b) end
+      answers[first + i] = pack('<ddddd', allowed, b.used, granted, wait, full)
+    end
+  end
+  return pos
+end
+
+local values, expires, old_expires = {}, {}, {}
+
+-- quick is decide for what most requests are: they pass, and there are no
+-- leases. It makes no tables, and returns nil where it is not for it.
+local function quick(pos, first)
+  local n, count = unpack('<dd', requests, pos)
+  n, pos = n * 1e6, pos + 16
+  for i = 1, count do
+    local rate, per, capacity, about_leases = unpack('<dddd', requests, pos)
+    if about_leases > 0 or n == 0 then return nil end
+    local used, last, expired = 0, now, 0
+    local value = pcall('GET', keys[first + i])
     if value then
-      if type(value) == 'table' or #value ~= 32 then return nil end
+      if #value ~= 32 then return nil end
       local old_rate, old_per
-      was, was_at, old_rate, old_per = unpack('<dddd', value)
-      at = max(now, was_at)
-      is = max(0, was - floor((at - was_at) * old_rate * 1e9 / old_per))
-      if rate ~= old_rate or per ~= old_per then
-        changed[i], was, was_at = true, is, at
+      used, last, old_rate, old_per = unpack('<dddd', value)
+      expired = expiry(used, last, old_rate, old_per)
+      if last < now then
+        used, last = used - floor((now - last) * old_rate * 1e9 / old_per), now
+        if used < 0 then used = 0 end
       end
     end
-    used[i], last[i], stored[i], stored_at[i] = is, at, was, was_at
-    rates[i], pers[i], levels[i] = rate, per, capacity * 1e6 - is
-    if levels[i] < n then allowed = 0 end
+    used, pos = used + n, pos + 32
+    if used > capacity * 1e6 then return nil end
+    values[i], expires[i], old_expires[i] = pack('<dddd', used, last, rate, per), expiry(used, last, rate, per), expired
+    answers[first + i] = pack('<ddddd', 1, used, 0, 0, fill(used, last, rate, per))
   end
-  local answer = pack('<d', allowed)
-  for i = 1, count do
-    local rate, per, wait = rates[i], pers[i], 0
-    if allowed == 1 then
-      used[i] = used[i] + n
-      stored[i], stored_at[i], changed[i] = used[i], last[i], true
-    elseif levels[i] < n then
-      wait = max(1, fill(stored[i] - used[i] + n - levels[i], stored_at[i], rate, per))
-    end
-    local full = fill(stored[i], stored_at[i], rate, per)
-    if changed[i] then
-      call('SET', KEYS[first + i], pack('<dddd', used[i], last[i], rate, per), 'PX', ceil(full / 1000) + 1)
-    end
-    answer = answer .. pack('<dddd', used[i], 0, wait, full)
-  end
-  return answer
+  for i = 1, count do store(keys[first + i], values[i], expires[i], old_expires[i], 32) end
+  return pos
 end
 
-local answers, first = {}, 0
-for i, request in ipairs(ARGV) do
-  local count = (#request - 24) / 56
-  answers[i] = quick(request, first, count) or decide(request, first)
-  first = first + count
+local pos, first = 17, 0
+while first < #keys do
+  pos = quick(pos, first) or decide(pos, first)
+  first = #answers
 end
-return answers
+return table.concat(answers)
