@@ -326,13 +326,30 @@ func (s *Store) try(ctx context.Context, f func(x *session) error) (known bool, 
 		_ = await(ctx, 0, tx.Rollback)
 		return true, ctx.Err()
 	}
-	err = await(ctx, commitGrace, tx.Commit)
+	err = s.commit(ctx, tx)
 	return err == nil || errors.Is(err, sql.ErrTxDone) || s.dialect.rolledBack(err), err
 }
 
 // commitGrace is how long after the end of ctx the answer to a commit is waited
 // for: nearly always it comes, and then it is known.
 const commitGrace = time.Second
+
+// commit commits, and waits for the answer as long as commitGrace says. MySQL's
+// driver drops a connection on which an answer does not come when the ctx of the
+// statement ends; to its own commit, which takes none, it waits without end, and
+// the connection would be missing from the pool for as long.
+func (s *Store) commit(ctx context.Context, tx *sql.Tx) error {
+	if s.dialect != MySQL {
+		return await(ctx, commitGrace, tx.Commit)
+	}
+	during, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(commitGrace, cancel) })
+	defer stop()
+	_, err := tx.ExecContext(during, "COMMIT")
+	go func() { _ = tx.Rollback() }() // of nothing: it gives the connection back to the pool, or up if it was dropped
+	return err
+}
 
 // await calls f, which takes no ctx, and returns when it has returned or ctx
 // has ended so long ago.

@@ -15,7 +15,7 @@ import (
 
 // Each call of the driver of SQLite fails in turn, until a call of the Store gets
 // through: before it is executed or after, with the connection or without, on a
-// Store that was used before or not. On the others TestCutEachMessage does it.
+// Store that was used before or not. On the others TestCut does it.
 func TestFailEachCallSQLite(t *testing.T) {
 	t.Parallel()
 	dsn := sqltest.SQLiteDSN(filepath.Join(t.TempDir(), "keys.db")) + "&_pragma=synchronous(OFF)" // no power fails here

@@ -3,6 +3,7 @@
 package faulttest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,7 +35,7 @@ func newManager(t testing.TB, store apikey.Store, cfg apikey.Config) *apikey.Man
 		}
 		return apikey.Plan{Name: "free", MaxKeys: apikey.NoCap}, nil
 	}
-	cfg.StoreTimeout, cfg.FlushInterval = storeTimeout, 20*time.Millisecond
+	cfg.StoreTimeout, cfg.FlushInterval = storeTimeout, cmp.Or(cfg.FlushInterval, 20*time.Millisecond)
 	m, err := apikey.New(store, &cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -90,10 +91,12 @@ func startLoad(t *testing.T, m *apikey.Manager, round string) (l *load, stop fun
 			}
 		})
 	}
-	return l, func() {
+	stop = func() {
 		cancel()
 		wg.Wait()
 	}
+	t.Cleanup(stop) // where the test ended in the middle
+	return l, stop
 }
 
 type worker struct {

@@ -3,6 +3,7 @@
 package faulttest
 
 import (
+	"flag"
 	"os"
 	"testing"
 	"time"
@@ -16,7 +17,10 @@ func TestMain(m *testing.M) {
 	if file := os.Getenv(clientVariable); file != "" {
 		os.Exit(runClient(file))
 	}
-	_ = mysql.SetLogger(&mysql.NopLogger{}) // connections break here all the time
+	_ = mysql.SetLogger(&mysql.NopLogger{})                // connections break here all the time
+	if err := flag.Set("test.parallel", "4"); err != nil { // most of what the tests do is to wait
+		panic(err)
+	}
 	secretwatch.Main(m)
 }
 

@@ -35,6 +35,7 @@ const (
 	cutAfter      // it gets there and is answered; the connection ends before the answer gets back
 	cutAtOnce     // it gets there, and the connection ends, whatever the server makes of that
 	swallow       // it gets there and is answered; the answer does not get back, and the connection stays
+	vanish        // it does not get there, and the server hears nothing more, nor of an end
 )
 
 func newProxy(t *testing.T, d sqlstore.Dialect, to string) *proxy {
@@ -155,6 +156,10 @@ func (p *proxy) forward(host, server net.Conn, back *answers) {
 		if what == cutBefore {
 			return
 		}
+		if what == vanish {
+			<-back.ended
+			return
+		}
 		if what == cutAfter || what == swallow {
 			back.holdBack()
 		}
@@ -170,7 +175,7 @@ func (p *proxy) forward(host, server net.Conn, back *answers) {
 			return
 		case cutAtOnce:
 			return
-		case pass, cutBefore, swallow:
+		case pass, cutBefore, swallow, vanish:
 		}
 	}
 }

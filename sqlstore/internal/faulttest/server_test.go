@@ -111,9 +111,10 @@ func newServer(tb testing.TB, d sqlstore.Dialect, dir string) *server {
 		}
 	} else {
 		s.as = s.other("mysql")
-		s.run(initialise, "--no-defaults", "--datadir="+data, "--auth-root-authentication-method=normal", "--skip-test-db", "--innodb-log-file-size=4M")
+		tmp := "--tmpdir=" + dir // a server that starts removes the temporary tables of all others in the same
+		s.run(initialise, "--no-defaults", tmp, "--datadir="+data, "--auth-root-authentication-method=normal", "--skip-test-db", "--innodb-log-file-size=4M")
 		s.argv = []string{
-			serve, "--no-defaults", "--datadir=" + data, "--port=" + port, "--bind-address=127.0.0.1", "--socket=" + filepath.Join(dir, "sock"),
+			serve, "--no-defaults", tmp, "--datadir=" + data, "--port=" + port, "--bind-address=127.0.0.1", "--socket=" + filepath.Join(dir, "sock"),
 			"--pid-file=" + filepath.Join(dir, "pid"), "--innodb-buffer-pool-size=16M", "--innodb-log-file-size=4M",
 			"--performance-schema=OFF", "--skip-log-bin", "--skip-name-resolve",
 		}
@@ -122,6 +123,13 @@ func newServer(tb testing.TB, d sqlstore.Dialect, dir string) *server {
 	s.start()
 	s.waitReady()
 	return s
+}
+
+// of is the same server for a part of the test.
+func (s *server) of(tb testing.TB) *server {
+	part := *s
+	part.tb = tb
+	return &part
 }
 
 // other is whom the server runs as in place of root, which it refuses.
@@ -214,11 +222,19 @@ func (s *server) kill() {
 	}
 	<-s.exited
 	for _, pid := range all {
-		for end := time.Now().Add(10 * time.Second); syscall.Kill(pid, 0) == nil && time.Now().Before(end); {
+		for end := time.Now().Add(10 * time.Second); running(pid) && time.Now().Before(end); {
 			wait(time.Millisecond)
 		}
 	}
 	s.cmd = nil
+}
+
+// running reports whether a process holds anything yet: one that has ended does
+// not, also where its parent takes a second to hear of it.
+func running(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, state, _ := strings.Cut(string(b), ") ")
+	return err == nil && !strings.HasPrefix(state, "Z") && !strings.HasPrefix(state, "X")
 }
 
 // waitReady waits until the server answers, starting it again if it gave up.
@@ -254,12 +270,16 @@ func (s *server) admin() *sql.DB {
 	return db
 }
 
+// idleInTransaction is how long a server waits for the next statement of a
+// transaction. The docs say how to set it, to a longer time.
+const idleInTransaction = 3 * time.Second
+
 // dsn is of a database at addr, the server's or a proxy's. "" is what the server has at first.
 func (s *server) dsn(addr, name, role string) string {
 	if s.dialect == sqlstore.MySQL {
-		return role + "@tcp(" + addr + ")/" + name + "?"
+		return role + "@tcp(" + addr + ")/" + name + fmt.Sprintf("?innodb_lock_wait_timeout=%[1]d&idle_transaction_timeout=%[1]d", idleInTransaction/time.Second)
 	}
-	values := url.Values{"sslmode": {"disable"}}
+	values := url.Values{"sslmode": {"disable"}, "idle_in_transaction_session_timeout": {fmt.Sprint(idleInTransaction.Milliseconds())}}
 	if name != "" {
 		values.Set("search_path", name)
 	}
