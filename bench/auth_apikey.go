@@ -11,7 +11,7 @@ import (
 )
 
 // Auth are the ways to guard a handler by a key: authenticate, one permission
-// where the subject has them, count.
+// where the subject has them, count. The handler asks whose key it is.
 func Auth() []Subject {
 	return slices.Concat(ownGuards(), handGuards(), frameworkGuards(), tokenGuards())
 }

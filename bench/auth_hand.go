@@ -40,8 +40,6 @@ func handGuards() []Subject {
 	}
 }
 
-type ownerKey struct{}
-
 // sums are the owners of keys by the SHA-256 of their tokens. Whose digest
 // differs by timing learns nothing: the sender does not choose it.
 type sums map[[sha256.Size]byte]string
@@ -76,7 +74,7 @@ func startSumMap(w *Workload) (*Running, error) {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
-		protected.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), ownerKey{}, owner)))
+		protectedByHand.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), ownerKey{}, owner)))
 	})), nil
 }
 
@@ -99,14 +97,14 @@ func startNaive(w *Workload) (*Running, error) {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
-		protected.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), ownerKey{}, owner)))
+		protectedByHand.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), ownerKey{}, owner)))
 	})), nil
 }
 
 func startHandTable(w *Workload) (*Running, error) {
-	clients := sendTo(newHandTable(w, wideLimit()).guard(protected, permission), authorization)
+	clients := sendTo(newHandTable(w, wideLimit()).guard(protectedByTable, permission), authorization)
 	return tokenSubject(w, "Bearer ", clients, func() (clientMaker, error) {
-		return sendTo(newHandTable(w, spentLimit()).guard(protected, permission), authorization), nil
+		return sendTo(newHandTable(w, spentLimit()).guard(protectedByTable, permission), authorization), nil
 	}), nil
 }
 
@@ -205,6 +203,16 @@ func (c *handContext) Value(key any) any {
 	}
 	return c.Context.Value(key)
 }
+
+// protectedByTable is behind a handTable.
+var protectedByTable http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	k, ok := r.Context().Value(handContextKey{}).(*handKey)
+	if !ok {
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	w.WriteHeader(answerTo(k.owner))
+})
 
 // guard is the middleware around verify, with a context of its own type.
 func (t *handTable) guard(next http.Handler, perm string) http.Handler {

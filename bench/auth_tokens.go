@@ -12,6 +12,7 @@ import (
 	"github.com/alexedwards/scs/v2/memstore"
 	"github.com/go-chi/jwtauth/v5"
 	"github.com/golang-jwt/jwt/v5"
+	jwxjwt "github.com/lestrrat-go/jwx/v2/jwt"
 	"github.com/shaj13/go-guardian/v2/auth"
 	"github.com/shaj13/go-guardian/v2/auth/strategies/token"
 	"github.com/shaj13/libcache"
@@ -86,6 +87,10 @@ func startGuardianCached(w *Workload) (*Running, error) {
 	return tokenSubject(w, "Bearer ", clients, nil), warm(w, clients, "Bearer ")
 }
 
+var protectedByGuardian http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(answerTo(auth.User(r).GetUserName()))
+})
+
 func guardianGuard(strategy auth.Strategy) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, err := strategy.Authenticate(r.Context(), r)
@@ -93,7 +98,7 @@ func guardianGuard(strategy auth.Strategy) http.Handler {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
-		protected.ServeHTTP(w, auth.RequestWithUser(user, r))
+		protectedByGuardian.ServeHTTP(w, auth.RequestWithUser(user, r))
 	})
 }
 
@@ -126,7 +131,10 @@ func startEdDSA(w *Workload) (*Running, error) {
 func startChiJWT(w *Workload) (*Running, error) {
 	key, other := sha256.Sum256([]byte("one")), sha256.Sum256([]byte("other"))
 	ja := jwtauth.New("HS256", key[:], nil)
-	h := jwtauth.Verifier(ja)(jwtauth.Authenticator(ja)(protected))
+	h := jwtauth.Verifier(ja)(jwtauth.Authenticator(ja)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token, _ := r.Context().Value(jwtauth.TokenCtxKey).(jwxjwt.Token) // FromContext would make a map of all claims
+		w.WriteHeader(answerTo(token.Subject()))
+	})))
 	return jwtSubject(w, h, func(claims jwt.Claims, wrong bool) (string, error) {
 		if wrong {
 			return jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString(other[:])
@@ -150,7 +158,7 @@ func golangJWT(method jwt.SigningMethod, key any) http.Handler {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
-		protected.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), ownerKey{}, claims.Subject)))
+		protectedByHand.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), ownerKey{}, claims.Subject)))
 	})
 }
 
@@ -195,11 +203,12 @@ func startSCS(w *Workload) (*Running, error) {
 		}
 	}
 	h := sessions.LoadAndSave(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if sessions.GetString(r.Context(), "owner") == "" {
+		owner := sessions.GetString(r.Context(), "owner")
+		if owner == "" {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
-		protected.ServeHTTP(w, r)
+		w.WriteHeader(answerTo(owner))
 	}))
 	clients := sendTo(h, "Cookie")
 	before := sessions.Cookie.Name + "="
