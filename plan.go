@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -76,9 +77,13 @@ func newPlanEntry(plan Plan) *planEntry {
 
 // plans asks the host for plans and remembers the answers for a while.
 type plans struct {
-	ask func(ctx context.Context, owner string) (Plan, error)
-	ttl time.Duration
+	ask   func(ctx context.Context, owner string) (Plan, error)
+	ttl   time.Duration
+	seed  maphash.Seed
+	parts [256]planPart // by owner: with a million of them, to sweep one takes half a millisecond
+}
 
+type planPart struct {
 	mu      sync.Mutex
 	entries map[string]*planEntry
 	calls   map[string]*planCall
@@ -93,7 +98,15 @@ type planCall struct {
 }
 
 func newPlans(ask func(context.Context, string) (Plan, error), ttl time.Duration) *plans {
-	return &plans{ask: ask, ttl: ttl, entries: make(map[string]*planEntry), calls: make(map[string]*planCall)}
+	p := &plans{ask: ask, ttl: ttl, seed: maphash.MakeSeed()}
+	for i := range p.parts {
+		p.parts[i].entries, p.parts[i].calls = make(map[string]*planEntry), make(map[string]*planCall)
+	}
+	return p
+}
+
+func (p *plans) part(owner string) *planPart {
+	return &p.parts[maphash.String(p.seed, owner)%uint64(len(p.parts))]
 }
 
 // fresh reports whether an answer that is good until then may serve a
@@ -107,17 +120,18 @@ func (p *plans) fresh(until, now int64) bool {
 // want the same owner's plan at once share one question; if that fails when the
 // asker has gone away or has no time left, the next in line asks again.
 func (p *plans) get(ctx context.Context, owner string, now int64) (*planEntry, error) {
+	part := p.part(owner)
 	for {
-		p.mu.Lock()
-		if e := p.entries[owner]; e != nil && p.fresh(e.until.Load(), now) {
-			p.mu.Unlock()
+		part.mu.Lock()
+		if e := part.entries[owner]; e != nil && p.fresh(e.until.Load(), now) {
+			part.mu.Unlock()
 			return e, nil
 		}
-		call := p.calls[owner]
+		call := part.calls[owner]
 		if call == nil {
-			return p.lead(ctx, owner, now) // unlocks
+			return p.lead(ctx, part, owner, now) // unlocks
 		}
-		p.mu.Unlock()
+		part.mu.Unlock()
 		select {
 		case <-call.done:
 			if !call.gone || ctx.Err() != nil {
@@ -130,24 +144,24 @@ func (p *plans) get(ctx context.Context, owner string, now int64) (*planEntry, e
 }
 
 // lead asks for owner's plan on behalf of all who wait. It is entered with
-// p.mu held and leaves it unlocked.
-func (p *plans) lead(ctx context.Context, owner string, now int64) (*planEntry, error) {
+// part.mu held and leaves it unlocked.
+func (p *plans) lead(ctx context.Context, part *planPart, owner string, now int64) (*planEntry, error) {
 	call := &planCall{done: make(chan struct{}), err: errors.New("the host's function did not return")}
-	p.calls[owner] = call
-	p.mu.Unlock()
-	defer p.finish(owner, call) // also if that function ends the goroutine
+	part.calls[owner] = call
+	part.mu.Unlock()
+	defer part.finish(owner, call) // also if that function ends the goroutine
 
 	plan, err := p.askHost(ctx, owner)
 	if err != nil {
 		call.err, call.gone = err, ctx.Err() != nil
 		return nil, err
 	}
-	call.entry, call.err = p.keep(owner, call, plan, now), nil
+	call.entry, call.err = part.keep(owner, call, plan, now+p.ttl.Microseconds()), nil
 	return call.entry, nil
 }
 
 // finish lets go of those who wait for call.
-func (p *plans) finish(owner string, call *planCall) {
+func (p *planPart) finish(owner string, call *planCall) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.calls[owner] == call {
@@ -159,7 +173,7 @@ func (p *plans) finish(owner string, call *planCall) {
 // keep remembers the answer of call, unless it was forgotten meanwhile. A plan
 // that is as it was keeps its entry; else every key that the old one served is
 // to see the new one.
-func (p *plans) keep(owner string, call *planCall, plan Plan, now int64) *planEntry {
+func (p *planPart) keep(owner string, call *planCall, plan Plan, until int64) *planEntry {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.calls[owner] != call {
@@ -173,7 +187,7 @@ func (p *plans) keep(owner string, call *planCall, plan Plan, now int64) *planEn
 		e = newPlanEntry(plan)
 		p.entries[owner] = e
 	}
-	e.until.Store(now + p.ttl.Microseconds())
+	e.until.Store(until)
 	return e
 }
 
@@ -192,23 +206,30 @@ func (p *plans) askHost(ctx context.Context, owner string) (plan Plan, err error
 
 // forget drops what is known of owner's plan, and what is being asked.
 func (p *plans) forget(owner string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if e := p.entries[owner]; e != nil {
+	part := p.part(owner)
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	if e := part.entries[owner]; e != nil {
 		e.until.Store(0)
-		delete(p.entries, owner)
+		delete(part.entries, owner)
 	}
-	delete(p.calls, owner)
+	delete(part.calls, owner)
 }
 
 // sweep drops answers that are no longer fresh.
 func (p *plans) sweep(now int64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for owner, e := range p.entries {
+	for i := range p.parts {
+		p.sweepPart(&p.parts[i], now)
+	}
+}
+
+func (p *plans) sweepPart(part *planPart, now int64) {
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	for owner, e := range part.entries {
 		if !p.fresh(e.until.Load(), now) {
 			e.until.Store(0) // keys in use still point to it: a clock that is set back must not revive it
-			delete(p.entries, owner)
+			delete(part.entries, owner)
 		}
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -32,7 +34,8 @@ type usageKey struct {
 
 // usage counts requests off the store's way and hands them over in batches.
 // A request only touches its key's own use, and the list of its shard the
-// first time after a flush. Refusals, which are rare, go to pending at once.
+// first time after a flush. Refusals, which are rare, go to pending at once: a
+// shard has its own, so that none waits while a flush goes through all keys.
 type usage struct {
 	m      *Manager
 	node   string
@@ -44,23 +47,24 @@ type usage struct {
 	gen        int64      // how often was collected
 	busy       []*use     // uses that stay on their records
 
-	mu       sync.Mutex // guards what follows
-	pending  map[usageKey]*UsageEntry
-	leaving  map[usageKey]*UsageEntry // what the flush under way found in pending
-	seq      int64                    // of the batch in flight
-	inFlight *UsageBatch              // handed over and not acknowledged: repeated unchanged
-	closed   bool
+	mu       sync.Mutex    // guards what follows; no request waits for it
+	leaving  []*UsageEntry // what the flush under way found in the shards
+	seq      int64         // of the batch in flight
+	inFlight *UsageBatch   // handed over and not acknowledged: repeated unchanged
 }
 
+// usageShard is of some keys: a request waits for a flush only while that
+// handles one key of the same shard.
 type usageShard struct {
-	mu     sync.Mutex
-	dirty  []*use
-	closed bool
-	_      [24]byte // one cache line each, so that two cores do not share one
+	mu      sync.Mutex
+	dirty   []*use
+	pending map[usageKey]*UsageEntry // nil: none
+	closed  bool
+	_       [16]byte // one cache line each, so that two cores do not share one
 }
 
 func newUsage(m *Manager) *usage {
-	return &usage{m: m, node: randomBase62(22), sending: make(chan struct{}, 1), pending: make(map[usageKey]*UsageEntry)}
+	return &usage{m: m, node: randomBase62(22), sending: make(chan struct{}, 1)}
 }
 
 // admitted counts a request of u's i-th secret. It reports false after Close
@@ -93,8 +97,7 @@ func (g *usage) track(u *use) {
 
 // enlist puts u into its shard's list. u.mu is held.
 func (g *usage) enlist(u *use) bool {
-	id := u.principal.KeyID()
-	s := &g.shards[id[len(id)-1]%usageShards]
+	s := g.shard(u.principal.KeyID())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -105,15 +108,18 @@ func (g *usage) enlist(u *use) bool {
 	return true
 }
 
+func (g *usage) shard(id string) *usageShard { return &g.shards[id[len(id)-1]%usageShards] }
+
 // denied counts the refusal of a proven secret at once. It reports false after
 // Close took the last counts.
 func (g *usage) denied(d *Denial, secret uint32, now int64) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.closed {
+	s := g.shard(d.KeyID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
 		return false
 	}
-	e := g.entry(usageKey{d.KeyID, secret, now / hourMicro})
+	e := s.entry(usageKey{d.KeyID, secret, now / hourMicro})
 	if d.Reason == ReasonRateLimited {
 		e.Limited++
 	} else {
@@ -130,9 +136,10 @@ func (g *usage) spill(p *Principal, t *tally) {
 	if t.requests == 0 {
 		return
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	e := g.entry(usageKey{p.KeyID(), p.secret, int64(t.hour)})
+	s := g.shard(p.KeyID())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entry(usageKey{p.KeyID(), p.secret, int64(t.hour)})
 	e.Requests += int64(t.requests)
 	if last := time.UnixMicro(t.last).UTC(); last.After(e.LastUsed) {
 		e.LastUsed = last
@@ -150,12 +157,13 @@ func (g *usage) add(id string, requests int64, last, now time.Time) bool {
 	if at.IsZero() {
 		at = now
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.closed {
+	s := g.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
 		return false
 	}
-	e := g.entry(usageKey{id, 1, at.UnixMicro() / hourMicro})
+	e := s.entry(usageKey{id, 1, at.UnixMicro() / hourMicro})
 	e.Requests += requests
 	if last.After(e.LastUsed) {
 		e.LastUsed = last
@@ -163,12 +171,15 @@ func (g *usage) add(id string, requests int64, last, now time.Time) bool {
 	return true
 }
 
-// entry is the pending one for k. g.mu is held.
-func (g *usage) entry(k usageKey) *UsageEntry {
-	e := g.pending[k]
+// entry is the pending one for k. s.mu is held.
+func (s *usageShard) entry(k usageKey) *UsageEntry {
+	e := s.pending[k]
 	if e == nil {
 		e = &UsageEntry{KeyID: k.id, Secret: k.secret, Hour: time.UnixMicro(k.hour * hourMicro).UTC()}
-		g.pending[k] = e
+		if s.pending == nil {
+			s.pending = make(map[usageKey]*UsageEntry)
+		}
+		s.pending[k] = e
 	}
 	return e
 }
@@ -225,8 +236,11 @@ func (g *usage) collect(last bool) {
 		s.dirty = nil
 		s.closed = s.closed || last
 		s.mu.Unlock()
-		for _, u := range dirty {
+		for i, u := range dirty {
 			g.collectUse(u)
+			if i%yieldAfter == yieldAfter-1 {
+				runtime.Gosched()
+			}
 		}
 	}
 	g.busy = slices.DeleteFunc(g.busy, func(u *use) bool {
@@ -239,12 +253,12 @@ func (g *usage) collect(last bool) {
 		u.rec.use.CompareAndSwap(u, nil)
 		return true
 	})
-	if last {
-		g.mu.Lock()
-		g.closed = true
-		g.mu.Unlock()
-	}
 }
+
+// yieldAfter is how many keys a flush goes through before it lets others have
+// its processor. A request that waited for a lock of its would else wait on
+// until the scheduler takes the processor away, after 10 ms.
+const yieldAfter = 128
 
 func (g *usage) collectUse(u *use) {
 	u.mu.Lock()
@@ -274,14 +288,13 @@ func (g *usage) nextBatch() *UsageBatch {
 		return g.inFlight
 	}
 	g.seq++
-	b := &UsageBatch{Node: g.node, Seq: g.seq, Entries: make([]UsageEntry, 0, min(len(g.leaving), usageBatch))}
-	for k, e := range g.leaving {
-		b.Entries = append(b.Entries, *e)
-		delete(g.leaving, k)
-		if len(b.Entries) == usageBatch {
-			break
-		}
+	n := min(len(g.leaving), usageBatch)
+	b := &UsageBatch{Node: g.node, Seq: g.seq, Entries: make([]UsageEntry, n)}
+	for i, e := range g.leaving[:n] {
+		b.Entries[i] = *e
 	}
+	clear(g.leaving[:n])
+	g.leaving = g.leaving[n:]
 	slices.SortFunc(b.Entries, func(x, y UsageEntry) int {
 		return cmp.Or(cmp.Compare(x.KeyID, y.KeyID), cmp.Compare(x.Secret, y.Secret), x.Hour.Compare(y.Hour))
 	})
@@ -289,10 +302,21 @@ func (g *usage) nextBatch() *UsageBatch {
 	return b
 }
 
+// drain takes all that is pending. Nothing is leaving.
 func (g *usage) drain() {
+	var found []*UsageEntry
+	for i := range g.shards {
+		s := &g.shards[i]
+		s.mu.Lock()
+		pending := s.pending
+		s.pending = nil
+		s.mu.Unlock()
+		found = slices.AppendSeq(found, maps.Values(pending))
+		runtime.Gosched()
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.leaving, g.pending = g.pending, make(map[usageKey]*UsageEntry)
+	g.leaving = found
 }
 
 func (g *usage) acknowledged() {
@@ -311,10 +335,16 @@ func (g *usage) lost(err error) *UsageLostError {
 			l.add(&g.inFlight.Entries[i])
 		}
 	}
-	for _, left := range []map[usageKey]*UsageEntry{g.leaving, g.pending} {
-		for _, e := range left {
+	for _, e := range g.leaving {
+		l.add(e)
+	}
+	for i := range g.shards {
+		s := &g.shards[i]
+		s.mu.Lock()
+		for _, e := range s.pending {
 			l.add(e)
 		}
+		s.mu.Unlock()
 	}
 	return l
 }
