@@ -117,8 +117,15 @@ func newCall(n int, questions []question) *call {
 	c, _ := calls.Get().(*call)
 	c.keys, c.request, c.answer, c.err = c.keys[:0], c.request[:0], "", nil
 	c.state.Store(queued)
+	leases := 0.0
+	for i := range questions {
+		if questions[i].ahead > 0 || questions[i].old > 0 {
+			leases = 1
+		}
+	}
 	c.number(float64(n))
 	c.number(float64(len(questions)))
+	c.number(leases)
 	for i := range questions {
 		q := &questions[i]
 		c.keys = append(c.keys, q.key)
@@ -126,15 +133,12 @@ func newCall(n int, questions []question) *call {
 		c.number(float64(limit.N))
 		c.number(float64(limit.Per))
 		c.number(float64(limit.Capacity()))
-		if q.ahead == 0 && q.old == 0 {
-			c.number(0)
-			continue
+		if leases > 0 {
+			c.number(float64(q.ahead))
+			c.number(q.id)
+			c.number(q.old)
+			c.number(float64(q.back))
 		}
-		c.number(1)
-		c.number(float64(q.ahead))
-		c.number(q.id)
-		c.number(q.old)
-		c.number(float64(q.back))
 	}
 	return c
 }

@@ -1,7 +1,7 @@
 // Package redislimit is an [apikey.Limiter] on Redis 6.2 or later, for a
 // service on many nodes: each limit holds over all of them.
 //
-//	limiter, err := redislimit.New(redis.NewClient(&redis.Options{Addr: "redis:6379"}), nil)
+//	limiter, err := redislimit.New(redis.NewClient(&redis.Options{Addr: "redis:6379", DialerRetries: 1}), nil)
 //	keys, err := apikey.New(store, &apikey.Config{Limiter: limiter})
 //
 // # Exact
@@ -11,8 +11,8 @@
 // clock of Redis. Requests that come together are sent together. Tokens are
 // counted in millionths and times in microseconds, and roundings never give
 // anything. On Redis Cluster the buckets of an owner and of its keys are in
-// one slot. A bucket that is full takes no memory; others take up to about 200
-// bytes.
+// one slot. A bucket takes up to about 200 bytes, and expires when it is full: at
+// the latest an eighth of its limit's Per later, or a second.
 //
 // # Leases
 //
@@ -44,11 +44,27 @@
 // (replication is asynchronous). A clock of Redis that is set forward gives the
 // tokens of that time, and one that is set back gives none until it is where it
 // was. A call that failed may have taken its tokens: who retries pays twice.
-// A *redis.Client gets Timeout as its timeout for reads and writes; give a
-// cluster's client ContextTimeoutEnabled, so that its connections do not hang
-// for longer than a decision may take, and its servers
-// cluster-require-full-coverage no, so that owners elsewhere do not wait for a
-// master that is replaced.
+//
+// # The client
+//
+// Whatever the client's options, a decision ends within Config.Timeout. With
+// these of go-redis its failures are noticed, and over, sooner:
+//
+//   - DialerRetries: 1. By default five connections are tried, 100 ms apart,
+//     before Redis counts as not listening, so that each attempt to ask one that
+//     is gone takes the whole Timeout. The limiter tries again by itself.
+//   - DialTimeout: time.Second. By default a connection to a host that does not
+//     answer at all is given up after 5 s. Decisions do not wait for that, but it
+//     keeps one of PoolSize places.
+//   - MaxRetries: -1, if a request that fails is better than one that may pay
+//     twice: by default a call whose connection broke is repeated up to three
+//     times, though Redis may have decided it.
+//   - ReadTimeout and WriteTimeout of a *redis.Client need not be set: here they
+//     are Config.Timeout. For a *redis.ClusterClient set ContextTimeoutEnabled,
+//     or its connections hang for their ReadTimeout, by default 5 s.
+//
+// The servers of a cluster need cluster-require-full-coverage no, or the owners
+// of all masters wait for one that is replaced.
 //
 // # What is in Redis
 //

@@ -13,7 +13,7 @@ import (
 // Limits of a service on three nodes. While Redis is gone each node counts for
 // itself, a third of each limit.
 func Example() {
-	client := redis.NewClient(&redis.Options{Addr: "redis:6379"})
+	client := redis.NewClient(&redis.Options{Addr: "redis:6379", DialerRetries: 1})
 	defer client.Close()
 	limiter, err := redislimit.New(client, &redislimit.Config{
 		Lease:     10, // take ten tokens ahead from a bucket that is in use

@@ -22,7 +22,7 @@ func (l *Limiter) SetClock(micros func() int64, slow bool) {
 	mend("local now = time[1] * 1000000 + time[2]", "local now = unpack('<d', requests, 9)")
 	mend("'PXAT', ", "'PX', 1e9 + 0 * ") // keys would expire by the server's clock
 	if slow {
-		mend("quick(pos, first) or ", "")
+		mend("or not quick(n, count, pos, size, first)", "or true")
 	}
 	l.hash = redis.NewScript(l.source).Hash()
 }

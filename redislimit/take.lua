@@ -3,11 +3,11 @@
 --
 -- KEYS are the buckets of the first request, then those of the second, and so
 -- on. ARGV[1] is of doubles: how long a lease lasts, and a number for tests; then
--- for each request n (0: take nothing, only settle) and how many buckets it has;
--- for each of these its limit (N, Per in ns, capacity) and whether it is about
--- leases. Where it is, four more follow: how many tokens are wanted ahead and
--- the number of the lease to make for them, the lease that is given back (0:
--- none) and its unspent tokens.
+-- for each request n (0: take nothing, only settle), how many buckets it has and
+-- whether it is about leases; for each bucket its limit (N, Per in ns, capacity)
+-- and, if it is about leases, how many tokens are wanted ahead and the number of
+-- the lease to make for them, the lease that is given back (0: none) and its
+-- unspent tokens.
 --
 -- The answer is five doubles for each bucket of each request: whether n was
 -- taken (-1: a name of the request holds something else), what is used then,
@@ -38,24 +38,25 @@ local function flow(b, duration)
 end
 
 -- advance ends the leases whose time has come and lets tokens flow in.
-local function advance(b)
+local function advance(b, to)
   local leases = b.leases
   for i = #leases, 1, -1 do
     local lease = leases[i]
-    if lease[3] > b.at then break end
+    if lease[3] > to then break end
     b.used = max(b.out, b.used - flow(b, lease[3] - b.last))
     b.last = lease[3]
     b.out = b.out - lease[2]
     leases[i] = nil
     b.changed = true
   end
-  b.used = max(b.out, b.used - flow(b, b.at - b.last))
-  b.last = b.at
+  b.used = max(b.out, b.used - flow(b, to - b.last))
+  b.last = to
 end
 
 -- drop_lease drops a lease and returns its tokens, or 0.
 local function drop_lease(b, id)
-  for i, lease in ipairs(b.leases) do
+  for i = 1, #b.leases do
+    local lease = b.leases[i]
     if lease[1] == id then
       table.remove(b.leases, i)
       b.out = b.out - lease[2]
@@ -91,18 +92,17 @@ local function settled_at(b)
 end
 
 -- load returns a bucket as it is now, or nil for what is none.
-local function load(key, n, per)
-  local b = {key = key, n = n, per = per, used = 0, last = now, at = now, stored_used = 0, stored_last = now,
-    expires = 0, size = 0, out = 0, leases = none, changed = false}
+local function load(key, n, per, capacity, ahead, id)
+  local b = {key = key, n = n, per = per, capacity = capacity * 1e6, ahead = ahead, id = id, used = 0, last = now,
+    stored_used = 0, stored_last = now, expires = 0, size = 0, out = 0, leases = none, changed = false, missing = false}
   local value = pcall('GET', key)
   if not value then return b end
   if type(value) == 'table' or #value % 24 ~= 8 or #value < 32 then return nil end
   b.used, b.last, b.n, b.per = unpack('<dddd', value)
   b.stored_used, b.stored_last, b.size = b.used, b.last, #value
-  b.at = max(now, b.last) -- a clock that goes back gives nothing
   if #value > 32 then read_leases(b, value) end
   b.expires = expiry(b.used, settled_at(b), b.n, b.per)
-  advance(b)
+  advance(b, max(now, b.last)) -- a clock that goes back gives nothing
   return b
 end
 
@@ -155,7 +155,8 @@ local function save(b)
     return
   end
   local value = pack('<dddd', b.used, b.last, b.n, b.per)
-  for _, lease in ipairs(b.leases) do
+  for i = 1, #b.leases do
+    local lease = b.leases[i]
     value = value .. pack('<ddd', lease[1], lease[2], lease[3])
   end
   store(b.key, value, expiry(b.used, settled_at(b), b.n, b.per), b.expires, b.size)
@@ -169,41 +170,35 @@ local function grant(b)
   if b.leases == none then b.leases = {} end
   drop_lease(b, b.id) -- of a call that is repeated: nobody heard of it
   b.used, b.out = b.used + tokens, b.out + tokens
-  local lease, i = {b.id, tokens, b.at + lease_time}, 1
-  while b.leases[i] and b.leases[i][3] > lease[3] do i = i + 1 end
-  table.insert(b.leases, i, lease)
+  local ends, i = b.last + lease_time, #b.leases
+  while i > 0 and b.leases[i][3] < ends do
+    b.leases[i + 1], i = b.leases[i], i - 1
+  end
+  b.leases[i + 1] = {b.id, tokens, ends}
   return tokens / 1e6
 end
 
 -- settle loads the bucket of a request at pos, gives back its lease and has
--- its limit be the request's. It returns where the next one is, too.
-local function settle(pos, key)
-  local n, per, capacity, about_leases = unpack('<dddd', requests, pos)
+-- its limit be the request's.
+local function settle(pos, key, about_leases)
+  local n, per, capacity = unpack('<ddd', requests, pos)
   local ahead, id, old, back = 0, 0, 0, 0
-  pos = pos + 32
-  if about_leases > 0 then
-    ahead, id, old, back = unpack('<dddd', requests, pos)
-    pos = pos + 32
-  end
-  local b = load(key, n, per)
-  if not b then return pos, nil end
-  b.capacity, b.ahead, b.id = capacity * 1e6, ahead, id
+  if about_leases > 0 then ahead, id, old, back = unpack('<dddd', requests, pos + 24) end
+  local b = load(key, n, per, capacity, ahead, id)
+  if not b then return nil end
   if old > 0 then b.used = b.used - min(back * 1e6, drop_lease(b, old)) end
   if b.n ~= n or b.per ~= per then
     b.n, b.per, b.changed = n, per, true
   end
-  return pos, b
+  return b
 end
 
--- decide answers the request at pos, whose buckets are the keys after first,
--- and returns where the next one is.
-local function decide(pos, first)
-  local n, count = unpack('<dd', requests, pos)
+-- decide answers a request for n. Its buckets are at pos, of size bytes each, and
+-- have the keys after first.
+local function decide(n, count, about_leases, pos, size, first)
   local buckets, allowed = {}, 1
-  n, pos = n * 1e6, pos + 16
   for i = 1, count do
-    local b
-    pos, b = settle(pos, keys[first + i])
+    local b = settle(pos + (i - 1) * size, keys[first + i], about_leases)
     if not b then
       allowed = -1
     elseif n > 0 and b.used + n > b.capacity then
@@ -229,23 +224,19 @@ local function decide(pos, first)
       answers[first + i] = pack('<ddddd', allowed, b.used, granted, wait, full)
     end
   end
-  return pos
 end
 
 local values, expires, old_expires = {}, {}, {}
 
 -- quick is decide for what most requests are: they pass, and there are no
--- leases. It makes no tables, and returns nil where it is not for it.
-local function quick(pos, first)
-  local n, count = unpack('<dd', requests, pos)
-  n, pos = n * 1e6, pos + 16
+-- leases. It makes no tables, and returns false where it is not for it.
+local function quick(n, count, pos, size, first)
   for i = 1, count do
-    local rate, per, capacity, about_leases = unpack('<dddd', requests, pos)
-    if about_leases > 0 or n == 0 then return nil end
+    local rate, per, capacity = unpack('<ddd', requests, pos)
     local used, last, expired = 0, now, 0
     local value = pcall('GET', keys[first + i])
     if value then
-      if #value ~= 32 then return nil end
+      if #value ~= 32 then return false end
       local old_rate, old_per
       used, last, old_rate, old_per = unpack('<dddd', value)
       expired = expiry(used, last, old_rate, old_per)
@@ -254,18 +245,23 @@ local function quick(pos, first)
         if used < 0 then used = 0 end
       end
     end
-    used, pos = used + n, pos + 32
-    if used > capacity * 1e6 then return nil end
+    used, pos = used + n, pos + size
+    if used > capacity * 1e6 then return false end
     values[i], expires[i], old_expires[i] = pack('<dddd', used, last, rate, per), expiry(used, last, rate, per), expired
     answers[first + i] = pack('<ddddd', 1, used, 0, 0, fill(used, last, rate, per))
   end
   for i = 1, count do store(keys[first + i], values[i], expires[i], old_expires[i], 32) end
-  return pos
+  return true
 end
 
 local pos, first = 17, 0
 while first < #keys do
-  pos = quick(pos, first) or decide(pos, first)
-  first = #answers
+  local n, count, about_leases = unpack('<ddd', requests, pos)
+  local size = about_leases > 0 and 56 or 24
+  n, pos = n * 1e6, pos + 24
+  if about_leases > 0 or not quick(n, count, pos, size, first) then
+    decide(n, count, about_leases, pos, size, first)
+  end
+  pos, first = pos + count * size, first + count
 end
 return table.concat(answers)
