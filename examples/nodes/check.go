@@ -25,6 +25,7 @@ func (s *service) check(ctx context.Context, w io.Writer) error {
 		{"a revoke on one node", s.checkRevoke},
 		{"kill -9 of a node", s.checkNodeKilled},
 		{"kill -9 of Redis", s.checkRedisKilled},
+		{"kill -9 of Redis, with Fallback", s.checkFallback},
 		{"stopping", s.checkStop},
 	} {
 		says, err := step.run(ctx)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-apikey/apikey"
+	"github.com/go-apikey/apikey/redislimit"
 )
 
 // grace is what a busy machine may take beside what the parts need.
@@ -184,6 +185,50 @@ func judgeWithoutRedis(all []answer, from time.Time) (slowest time.Duration, err
 		}
 	}
 	return slowest, nil
+}
+
+// fallbackTime is how long the nodes count for themselves under load.
+const fallbackTime = 4 * time.Second
+
+// checkFallback starts the nodes anew, so that each admits its share of a limit
+// while Redis is gone, and kills Redis.
+func (s *service) checkFallback(ctx context.Context) (string, error) {
+	s.onFailure = redislimit.Fallback
+	for _, n := range s.nodes {
+		if err := errors.Join(n.stop(ctx), s.startNode(ctx, n)); err != nil {
+			return "", err
+		}
+	}
+	key, err := s.create(ctx, s.nodes[0].url, limited)
+	if err != nil {
+		return "", err
+	}
+	if err := s.eachAdmits(ctx, key); err != nil {
+		return "", err
+	}
+	s.redis.kill()
+	stop := load(ctx, s.front, key.Token, 6, 4*time.Millisecond)
+	err = pause(ctx, fallbackTime)
+	all := stop()
+	if err = errors.Join(err, s.redis.start(ctx)); err != nil {
+		return "", err
+	}
+	return judgeFallback(minute, all, len(s.nodes))
+}
+
+// judgeFallback holds answers to a limit, of which each node admits its share.
+func judgeFallback(l apikey.Limit, all []answer, nodes int) (string, error) {
+	share := apikey.Limit{Name: l.Name, N: l.N, Per: l.Per * time.Duration(nodes), Burst: l.Capacity() / nodes}
+	passed := map[string][]answer{}
+	for _, a := range with(http.StatusOK, all) {
+		passed[a.node] = append(passed[a.node], a)
+	}
+	for node, some := range passed {
+		if err := neverMore(share, some); err != nil {
+			return "", fmt.Errorf("node %s, which has a share of one in %d: %w", node, nodes, err)
+		}
+	}
+	return judgeLimit(l, all, nodes)
 }
 
 // checkStop stops the nodes as a deployment does: what they counted is stored.

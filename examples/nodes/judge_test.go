@@ -66,6 +66,35 @@ func TestJudgeLimit(t *testing.T) {
 
 func undecided(n int) []answer { return slices.Repeat([]answer{at(1000, 503, "a")}, n) }
 
+func TestJudgeFallback(t *testing.T) {
+	limit := apikey.Limit{Name: "x", N: 100, Per: time.Second, Burst: 100}
+	// traffic is of two nodes, a request each ms for two seconds, of which the
+	// first and then each n-th of a node pass.
+	traffic := func(a, b, n int) (all []answer) {
+		for ms := range 2000 {
+			status, first, i := 429, []int{a, b}[ms%2], ms/2
+			if i < first || i%n == 0 {
+				status = 200
+			}
+			all = append(all, at(ms, status, []string{"a", "b"}[ms%2]))
+		}
+		return all
+	}
+	for _, test := range []struct {
+		name, fault string
+		all         []answer
+	}{
+		{"each its share", "", traffic(55, 55, 10)},
+		{"one has the other's too", "node a, which has a share of one in 2: ", traffic(70, 20, 10)},
+		{"too little", "(7", traffic(20, 20, 10)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := judgeFallback(limit, test.all, 2)
+			wantFault(t, err, test.fault)
+		})
+	}
+}
+
 func TestJudgeUsage(t *testing.T) {
 	// 100 answers of each node in four seconds; a is killed then.
 	var all []answer

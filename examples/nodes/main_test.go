@@ -71,8 +71,8 @@ func TestCheck(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if n := strings.Count(stdout.String(), "\nok "); n != 5 {
-				t.Errorf("%d steps are ok, want 5", n)
+			if n := strings.Count(stdout.String(), "\nok "); n != 6 {
+				t.Errorf("%d steps are ok, want 6", n)
 			}
 		})
 	}

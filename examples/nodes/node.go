@@ -65,6 +65,9 @@ type settings struct {
 	Database database
 	Redis    string // address; "": limits are counted in this process
 	Lease    int
+
+	OnFailure redislimit.OnFailure // while Redis is gone
+	Nodes     int                  // by which limits are divided then, with Fallback
 }
 
 // nodeMain is a node: it prints its address, and serves until its standard
@@ -159,7 +162,10 @@ func (set *settings) open(ctx context.Context) (_ *parts, err error) {
 	if set.Redis != "" {
 		client := redis.NewClient(&redis.Options{Addr: set.Redis, DialerRetries: 1}) // or a Redis that is gone costs each attempt the whole Timeout
 		later(func(context.Context) error { return client.Close() })
-		shared, err := redislimit.New(client, &redislimit.Config{Timeout: limiterTimeout, Lease: set.Lease, LeaseTime: leaseTime})
+		shared, err := redislimit.New(client, &redislimit.Config{
+			Timeout: limiterTimeout, Lease: set.Lease, LeaseTime: leaseTime,
+			OnFailure: set.OnFailure, Nodes: set.Nodes,
+		})
 		if err != nil {
 			return nil, err
 		}

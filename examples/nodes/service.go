@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-apikey/apikey"
+	"github.com/go-apikey/apikey/redislimit"
 	"github.com/go-apikey/apikey/sqlstore"
 )
 
@@ -28,10 +29,14 @@ type service struct {
 	redis    *redisServer
 	nodes    []*node
 	balancer *balancer
-	server   *http.Server // of the balancer
-	front    string       // its URL
-	admin    string       // the token of a key that manages keys
+
+	onFailure redislimit.OnFailure // of nodes that are started from now on
+	server    *http.Server         // of the balancer
+	front     string               // its URL
+	admin     string               // the token of a key that manages keys
 }
+
+var nodeNames = []string{"a", "b", "c"}
 
 // start starts the parts, the balancer last.
 func start(ctx context.Context, o *options) (_ *service, err error) {
@@ -50,7 +55,7 @@ func start(ctx context.Context, o *options) (_ *service, err error) {
 	if s.redis, err = startRedis(ctx, s.dir); err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"a", "b", "c"} {
+	for _, name := range nodeNames {
 		n := &node{name: name}
 		s.nodes = append(s.nodes, n)
 		if err := s.startNode(ctx, n); err != nil {
@@ -72,7 +77,10 @@ func start(ctx context.Context, o *options) (_ *service, err error) {
 
 // startNode starts a node, again after a kill, and tells the balancer where it is.
 func (s *service) startNode(ctx context.Context, n *node) error {
-	set := settings{Name: n.name, Database: *s.database, Redis: s.redis.addr(), Lease: s.lease}
+	set := settings{
+		Name: n.name, Database: *s.database, Redis: s.redis.addr(), Lease: s.lease,
+		OnFailure: s.onFailure, Nodes: len(nodeNames),
+	}
 	if s.alone {
 		set.Redis = ""
 	}
