@@ -185,6 +185,7 @@ func Refused(short bool) Set {
 // verified is a Manager on a memstore, as a subject.
 type verified struct {
 	m        *apikey.Manager
+	store    *memstore.Store
 	requests map[Case]func() []string
 	needs    map[Case][]apikey.Permission
 }
@@ -196,22 +197,52 @@ func startVerified(keyLimits, ownerLimits []apikey.Limit) (*verified, error) {
 		plan := apikey.Plan{Name: "pro", MaxKeys: apikey.NoCap, KeyLimits: keyLimits, OwnerLimits: ownerLimits}
 		cfg.Plan = func(context.Context, string) (apikey.Plan, error) { return plan, nil }
 	}
-	m, err := apikey.New(memstore.NewWith(memstore.Config{MaxHistory: -1}), cfg)
+	store := memstore.NewWith(memstore.Config{MaxHistory: -1})
+	m, err := apikey.New(store, cfg)
 	if err != nil {
 		return nil, err
 	}
-	return &verified{m: m, requests: make(map[Case]func() []string), needs: make(map[Case][]apikey.Permission)}, nil
+	return &verified{m, store, make(map[Case]func() []string), make(map[Case][]apikey.Permission)}, nil
 }
 
-// add stores a key.
-func (v *verified) add(owner, token string, more apikey.ImportParams) error {
-	more.Token, more.Name = token, "Production"
-	if more.Permissions == nil {
-		more.Permissions = apikey.Permissions{"documents:generate", "templates:*"}
+// made is when keys are made, in the past, so that they may have expired.
+var made = time.Date(2026, 3, 4, 5, 0, 0, 0, time.UTC)
+
+// add stores key i of w as the n-th, which special makes what it is to be.
+func (v *verified) add(w *Workload, i, n int, owner string, special func(k *apikey.Key)) error {
+	at := made.Add(time.Duration(n) * time.Microsecond)
+	k := &apikey.Key{
+		ID: w.ID(i), Owner: owner, Name: "Production", Permissions: permissions(), CreatedAt: at, CreatedBy: "bench",
+		Secrets: []apikey.Secret{{N: 1, Prefix: prefix, CreatedAt: at}}, Version: 1,
 	}
-	_, err := v.m.Keyring(owner, apikey.Operator("bench")).Import(context.Background(), more)
-	return err
+	special(k)
+	rec, err := apikey.NewRecord(k, apikey.SumToken(w.Tokens[i]))
+	if err != nil {
+		return err
+	}
+	change := apikey.Change{At: at, Actor: "bench", Action: "create", KeyID: k.ID, Owner: owner}
+	return v.store.Create(context.Background(), rec, apikey.Write{Change: change, MaxKeys: apikey.NoCap})
 }
+
+// addAll stores the keys of w, the k-th of them for the owner of that number.
+func (v *verified) addAll(w *Workload, owner func(k int) int, special func(i int, key *apikey.Key)) error {
+	for k, i := range w.Order() {
+		if err := v.add(w, i, k, ownerName(owner(k)), func(key *apikey.Key) { special(i, key) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ownerName is that of an owner. Keys are stored in the order of their owners
+// and of time, in which a store has their places in the cache, so that
+// 10,000,000 are there soon. They are used in quite another order.
+func ownerName(n int) string { return fmt.Sprintf("acct_%08d", n) }
+
+// Ten keys to an owner, all alike.
+func byTen(k int) int { return k / 10 }
+
+func alike(int, *apikey.Key) {}
 
 // running is v, ready.
 func (v *verified) running() *Running {
@@ -255,10 +286,8 @@ func verifyOfKeys() Subject {
 		if err != nil {
 			return nil, err
 		}
-		for _, i := range w.Order() {
-			if err := v.add(w.Owner(i), w.Tokens[i], apikey.ImportParams{}); err != nil {
-				return nil, err
-			}
+		if err := v.addAll(w, byTen, alike); err != nil {
+			return nil, err
 		}
 		v.requests[Accepted] = func() []string { return sent(w).Tokens }
 		for _, c := range []Case{WrongSecret, Unknown, Malformed} {
@@ -283,10 +312,8 @@ func verifyOfOwners(owners int) Subject {
 		if err != nil {
 			return nil, err
 		}
-		for _, i := range w.Order() {
-			if err := v.add(fmt.Sprintf("acct_%07d", i%owners), w.Tokens[i], apikey.ImportParams{}); err != nil {
-				return nil, err
-			}
+		if err := v.addAll(w, func(k int) int { return k * owners / w.Keys }, alike); err != nil {
+			return nil, err
 		}
 		v.requests[Accepted] = func() []string { return sent(w).Tokens }
 		return v.running(), nil
@@ -303,7 +330,7 @@ func verifyOfPermissions(n int) Subject {
 		for i := range held {
 			held[i] = apikey.Permission(fmt.Sprintf("resource-%04d:read", i))
 		}
-		if err := v.add(w.Owner(0), w.Tokens[0], apikey.ImportParams{KeyParams: apikey.KeyParams{Permissions: held}}); err != nil {
+		if err := v.add(w, 0, 0, ownerName(0), func(k *apikey.Key) { k.Permissions = held }); err != nil {
 			return nil, err
 		}
 		all := func() []string { return w.Tokens }
@@ -323,11 +350,12 @@ func verifyOfLimits(n int) Subject {
 		if err != nil {
 			return nil, err
 		}
-		limited := NewWorkload(2).Tokens[1]
-		if err := v.add(w.Owner(0), w.Tokens[0], apikey.ImportParams{}); err != nil {
+		other := NewWorkload(2)
+		limited := other.Tokens[1]
+		if err := v.add(w, 0, 0, ownerName(0), func(*apikey.Key) {}); err != nil {
 			return nil, err
 		}
-		if err := v.add("acct_limited", limited, apikey.ImportParams{KeyParams: apikey.KeyParams{Limits: []apikey.LimitOverride{{Limit: once}}}}); err != nil {
+		if err := v.add(other, 1, 1, ownerName(1), onlyOnce); err != nil {
 			return nil, err
 		}
 		v.requests[Accepted] = func() []string { return w.Tokens }
@@ -335,6 +363,8 @@ func verifyOfLimits(n int) Subject {
 		return v.running(), v.spend([]string{limited})
 	}}
 }
+
+func onlyOnce(k *apikey.Key) { k.Limits = []apikey.LimitOverride{{Limit: once}} }
 
 // spend uses tokens once.
 func (v *verified) spend(tokens []string) error {
@@ -358,29 +388,27 @@ func verifyRefused(name string, limited bool) Subject {
 		if err != nil {
 			return nil, err
 		}
-		past := time.Now().Add(-time.Hour)
 		kinds := []struct {
-			c    Case
-			more apikey.ImportParams
+			c       Case
+			special func(k *apikey.Key)
 		}{
-			{Accepted, apikey.ImportParams{}},
-			{WrongSecret, apikey.ImportParams{}},
-			{NoPermission, apikey.ImportParams{}},
-			{Revoked, apikey.ImportParams{CreatedAt: past, RevokedAt: past}},
-			{Disabled, apikey.ImportParams{CreatedAt: past, DisabledAt: past}},
-			{Expired, apikey.ImportParams{CreatedAt: past, KeyParams: apikey.KeyParams{ExpiresAt: past.Add(time.Minute)}}},
-			{Limited, apikey.ImportParams{KeyParams: apikey.KeyParams{Limits: []apikey.LimitOverride{{Limit: once}}}}},
+			{Accepted, func(*apikey.Key) {}},
+			{WrongSecret, func(*apikey.Key) {}},
+			{NoPermission, func(*apikey.Key) {}},
+			{Revoked, func(k *apikey.Key) { k.RevokedAt = made.Add(time.Hour) }},
+			{Disabled, func(k *apikey.Key) { k.DisabledAt = made.Add(time.Hour) }},
+			{Expired, func(k *apikey.Key) { k.ExpiresAt = made.Add(time.Hour) }},
+			{Limited, onlyOnce},
 		}
 		tenth := w.Keys / 10
 		part := func(kind int) *Workload { return &Workload{Keys: tenth, Tokens: w.Tokens[kind*tenth : (kind+1)*tenth]} }
-		for _, i := range w.Order() {
-			var more apikey.ImportParams
+		err = v.addAll(w, byTen, func(i int, key *apikey.Key) {
 			if kind := i / tenth; kind < len(kinds) && (limited || kinds[kind].c != Limited) {
-				more = kinds[kind].more
+				kinds[kind].special(key)
 			}
-			if err := v.add(w.Owner(i), w.Tokens[i], more); err != nil {
-				return nil, err
-			}
+		})
+		if err != nil {
+			return nil, err
 		}
 		for kind, k := range kinds {
 			if k.c != Limited || limited {
