@@ -15,7 +15,7 @@ import (
 
 func Example_postgreSQL() {
 	open := func(ctx context.Context) (*apikey.Manager, error) {
-		db, err := sql.Open("pgx", "postgres://keys@db.internal/app?sslmode=verify-full")
+		db, err := sql.Open("pgx", "postgres://keys@db.internal/app?sslmode=verify-full&idle_in_transaction_session_timeout=5000")
 		if err != nil {
 			return nil, err
 		}
@@ -38,7 +38,7 @@ func Example_postgreSQL() {
 
 func Example_mariaDB() {
 	open := func() (*sql.DB, error) {
-		db, err := sql.Open("mysql", "keys@tcp(db.internal:3306)/app?tls=true")
+		db, err := sql.Open("mysql", "keys@tcp(db.internal:3306)/app?tls=true&idle_transaction_timeout=5&innodb_lock_wait_timeout=5")
 		return db, err // and on with sqlstore.MySQL
 	}
 	_ = open
