@@ -74,6 +74,33 @@ func TestBusySQLite(t *testing.T) {
 	}
 }
 
+// Who reads waits for nobody who writes, thanks to the WAL, nor does who opens
+// the file to read: without it each of these would be locked out.
+func TestReadBesideWriteSQLite(t *testing.T) {
+	db := sqltest.Open(t, sqlstore.SQLite)
+	impatient := db.Again(t, "&_pragma=busy_timeout(0)")
+	impatient.SetMaxIdleConns(-1)
+	s := sqltest.StoreIn(t, impatient, sqlstore.SQLite, nil)
+	k := testKey(1, "acct")
+	mustCreate(t, s, k)
+	tx, err := db.Again(t, "&_txlock=exclusive").BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	if _, err := tx.ExecContext(t.Context(), "DELETE FROM apikey_keys"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if _, err := s.Get(ctx, k.ID); err != nil {
+		t.Errorf("Get: %v", err)
+	}
+	if page, err := s.List(ctx, apikey.Query{Owner: "acct", Limit: 10}); err != nil || len(page.Keys) != 1 {
+		t.Errorf("List: %v, %v", page.Keys, err)
+	}
+}
+
 // Connections that were cut while they were idle are none of the caller's.
 func TestCutConnections(t *testing.T) {
 	sqltest.Each(t, func(t *testing.T, d sqlstore.Dialect) {

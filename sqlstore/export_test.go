@@ -5,3 +5,6 @@ func (s *Store) SetScan(n int) { s.scan = int64(n) }
 
 // Again reports whether a transaction that failed with err is begun anew.
 func Again(d Dialect, err error) bool { return d.again(err) || lostConnection(err) }
+
+// Tables are what a Store keeps things in, without their prefix.
+var Tables = tableNames[1:] // the first is the schema's version
