@@ -19,7 +19,7 @@ import (
 // rounds of both by turns, and report medians of times and of the ratios within
 // a round:
 //
-//	go test -run '^$' -bench 'Get|Flush' -benchtime 1x .
+//	go test -run '^$' -bench 'Get|Flush|Create' -benchtime 1x .
 
 const benchKeys = 1000
 
@@ -174,6 +174,40 @@ func timed(n int, f func(i int)) float64 {
 func quantile(x []float64, q float64) float64 {
 	s := slices.Sorted(slices.Values(x))
 	return s[min(int(q*float64(len(s))), len(s)-1)]
+}
+
+// BenchmarkCreate is Create under a cap for an owner with 100,000 revoked keys,
+// with APIKEY_LONG=1, else 10,000, beside one for an owner with none.
+func BenchmarkCreate(b *testing.B) {
+	n := 10_000
+	if os.Getenv("APIKEY_LONG") != "" {
+		n = 100_000
+	}
+	eachDialect(b, func(b *testing.B, d sqlstore.Dialect) {
+		s := sqltest.Store(b, d, nil)
+		err := s.Load(b.Context(), n, func(i int) (*apikey.Record, apikey.Write, error) {
+			k := testKey(i, deadOwner)
+			k.RevokedAt = k.CreatedAt
+			rec, err := apikey.NewRecord(k, apikey.SumToken(k.ID))
+			return rec, write(k, -1), err
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		made := n
+		create := func(owner string) func() float64 {
+			return func() float64 {
+				return timed(20, func(int) {
+					made++
+					k := testKey(made, owner)
+					if err := s.Create(b.Context(), record(b, k), write(k, 100_000)); err != nil {
+						b.Fatal(err)
+					}
+				})
+			}
+		}
+		sideBySide(b, 15, create("acct"), create(deadOwner))
+	})
 }
 
 // BenchmarkMillion has 1,000,000 keys with APIKEY_LONG=1, half of them with

@@ -16,49 +16,53 @@ func (s *Store) History(ctx context.Context, q apikey.HistoryQuery) (apikey.Hist
 	if err != nil {
 		return apikey.HistoryPage{}, err
 	}
+	var page apikey.HistoryPage
+	err = s.read(ctx, func(x *session) (err error) {
+		page, err = x.history(ctx, &q, before)
+		return err
+	})
+	return page, err
+}
+
+func (x *session) history(ctx context.Context, q *apikey.HistoryQuery, before int64) (page apikey.HistoryPage, err error) {
+	if !q.AllOwners && q.Owner == "" || !q.AllOwners && !storable(q.Owner, 255) || !storable(q.KeyID, 32) {
+		return page, nil
+	}
 	if q.After == "" {
 		before = math.MaxInt64
 	}
-	limit := max(q.Limit, 1)
-	a := args{"before": before, "owner": q.Owner, "id": q.KeyID, "number": int64(limit) + 1}
-	st := s.sql.historyOwner
+	st := x.store.sql.historyOwner
 	switch {
 	case q.AllOwners && q.KeyID != "":
-		st = s.sql.historyKey
+		st = x.store.sql.historyKey
 	case q.AllOwners:
-		st = s.sql.historyAll
+		st = x.store.sql.historyAll
 	case q.KeyID != "":
-		st = s.sql.historyOwnerKey
+		st = x.store.sql.historyOwnerKey
 	}
-	var page apikey.HistoryPage
-	err = s.read(ctx, func(x *session) error {
-		page = apikey.HistoryPage{}
-		if !q.AllOwners && q.Owner == "" || !q.AllOwners && !storable(q.Owner, 255) || !storable(q.KeyID, 32) {
-			return nil
-		}
-		rows, err := x.rows(ctx, st, a)
-		if err != nil {
+	limit := max(q.Limit, 1)
+	rows, err := x.rows(ctx, st, args{"before": before, "owner": q.Owner, "id": q.KeyID, "number": int64(limit) + 1})
+	if err != nil {
+		return page, err
+	}
+	last := int64(0)
+	err = eachRow(rows, func(scan func(...any) error) error {
+		var n int64
+		var entry []byte
+		if err := scan(&n, &entry); err != nil {
 			return err
 		}
-		last := int64(0)
-		return eachRow(rows, func(scan func(...any) error) error {
-			var n int64
-			var entry []byte
-			if err := scan(&n, &entry); err != nil {
-				return err
-			}
-			if len(page.Changes) == limit {
-				page.Next = q.CursorAt(last)
-				return nil
-			}
-			last = n
-			var c apikey.Change
-			if err := json.Unmarshal(entry, &c); err != nil {
-				return err
-			}
-			page.Changes = append(page.Changes, c)
+		if len(page.Changes) == limit {
+			page.Next = q.CursorAt(last)
 			return nil
-		})
+		}
+		last = n
+		var c apikey.Change
+		if err := json.Unmarshal(entry, &c); err != nil {
+			return err
+		}
+		page.Changes = append(page.Changes, c)
+		return nil
 	})
 	return page, err
 }

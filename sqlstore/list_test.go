@@ -24,6 +24,9 @@ func TestListLooksAtFewKeysAtOnce(t *testing.T) {
 			if i%4 == 0 {
 				k.ExpiresAt = epoch
 			}
+			if i%5 == 0 {
+				k.RevokedAt = epoch
+			}
 			keys = append(keys, k)
 			mustCreate(t, s, k)
 		}
@@ -38,6 +41,12 @@ func TestListLooksAtFewKeysAtOnce(t *testing.T) {
 				{AllOwners: true, ExpiresBefore: epoch.Add(1)},
 				{AllOwners: true, UnusedSince: epoch.Add(2 * time.Second)},
 				{AllOwners: true, RotatedBefore: epoch.Add(20 * time.Second)},
+				{AllOwners: true, RotatedBefore: epoch.Add(20 * time.Second), States: notRevoked},
+				{AllOwners: true, RotatedBefore: epoch.Add(20 * time.Second), States: notRevoked, Text: "name 1"},
+				{AllOwners: true, RotatedBefore: epoch.Add(9 * time.Second), States: notRevoked[:1]},
+				{AllOwners: true, RotatedBefore: epoch, States: notRevoked},
+				{AllOwners: true, RotatedBefore: epoch.Add(20 * time.Second), States: []apikey.State{apikey.StateRevoked}},
+				{Owner: "acct", RotatedBefore: epoch.Add(20 * time.Second), States: notRevoked},
 				{Owner: "nobody", Text: "name"},
 			} {
 				for _, limit := range []int{1, 3, 100} {
@@ -49,6 +58,9 @@ func TestListLooksAtFewKeysAtOnce(t *testing.T) {
 	})
 }
 
+var notRevoked = []apikey.State{apikey.StateActive, apikey.StateScheduled, apikey.StateDisabled, apikey.StateHeld, apikey.StateExpired}
+
+// agree asks for all pages. The keys are from the oldest to the newest.
 func agree(t *testing.T, s *sqlstore.Store, q apikey.Query, keys []*apikey.Key, scan int) {
 	t.Helper()
 	var want, got []string
@@ -69,10 +81,9 @@ func agree(t *testing.T, s *sqlstore.Store, q apikey.Query, keys []*apikey.Key, 
 			break
 		}
 	}
-	slices.Sort(want)
-	slices.Sort(got)
+	slices.Reverse(want)
 	if !slices.Equal(want, got) {
-		t.Errorf("looking at %d keys at once, limit %d, text %q, states %v: %v, want %v", scan, q.Limit, q.Text, q.States, got, want)
+		t.Errorf("looking at %d keys at once, limit %d, %+v: %v, want %v", scan, q.Limit, q, got, want)
 	}
 }
 

@@ -56,6 +56,33 @@ func (s *Store) Load(ctx context.Context, n int, key func(i int) (*apikey.Record
 	return s.Analyze(ctx)
 }
 
+// LoadHistory stores n changes, many to a statement, in one transaction.
+func (s *Store) LoadHistory(ctx context.Context, n int, entry func(i int) apikey.Change) error {
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	for from := 0; from < n; from += loadStep {
+		var values []any
+		for i := from; i < min(from+loadStep, n); i++ {
+			w := apikey.Write{Change: entry(i)}
+			a, err := change(&w)
+			if err != nil {
+				return err
+			}
+			values = append(values, a["change_owner"], a["change_key"], a["alias"], a["change_at"], a["entry"])
+		}
+		if err := s.loadRows(ctx, tx, "history", []string{"owner", "key_id", "alias", "at", "entry"}, values); err != nil {
+			return err
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	return s.Analyze(ctx)
+}
+
 func (s *Store) loadSome(ctx context.Context, tx *sql.Tx, from, to int, key func(int) (*apikey.Record, apikey.Write, error)) error {
 	var keys, names []any
 	for i := from; i < to; i++ {
@@ -110,7 +137,7 @@ func (s *Store) loadRows(ctx context.Context, tx *sql.Tx, table string, columns 
 // Analyze has the database look at what its tables hold, as it does by itself
 // from time to time.
 func (s *Store) Analyze(ctx context.Context) error {
-	for _, table := range []string{"keys", "names", "usage"} {
+	for _, table := range []string{"keys", "names", "usage", "history"} {
 		text := map[Dialect]string{PostgreSQL: "VACUUM ANALYZE ", MySQL: "ANALYZE TABLE ", SQLite: "ANALYZE "}[s.dialect] + s.cfg.TablePrefix + table
 		if _, err := s.db.ExecContext(ctx, text); err != nil {
 			return err
@@ -146,6 +173,30 @@ func (s *Store) SentByGet(ctx context.Context, ref string) ([]Sent, error) {
 	r := &recorder{runner: s.db}
 	_, err := (&session{s, r}).get(ctx, ref)
 	return r.sent, err
+}
+
+// SentByCount is what a write sends to count the live keys of its owner, where
+// that is a statement of its own; on PostgreSQL it is part of another.
+func (s *Store) SentByCount(ctx context.Context, rec *apikey.Record, w apikey.Write) ([]Sent, error) {
+	a, err := s.row(rec, &w)
+	if err != nil {
+		return nil, err
+	}
+	r := &recorder{runner: s.db}
+	var n int64
+	err = (&session{s, r}).row(ctx, s.sql.count, a).Scan(&n)
+	return r.sent, err
+}
+
+// SentByHistory is what History sends, and the page.
+func (s *Store) SentByHistory(ctx context.Context, q apikey.HistoryQuery) ([]Sent, apikey.HistoryPage, error) {
+	r := &recorder{runner: s.db}
+	before, err := q.Position()
+	if err != nil {
+		return nil, apikey.HistoryPage{}, err
+	}
+	page, err := (&session{s, r}).history(ctx, &q, before)
+	return r.sent, page, err
 }
 
 // SentByList is what List sends, and the page.

@@ -12,9 +12,11 @@ import (
 )
 
 // Of n keys the oldest tenth is acct_big's, which is where a walk through the
-// newest finds them last; every other owner has ten. One in ten has an alias.
+// newest finds them last; the next tenth is acct_dead's, which are revoked or
+// expired; every other owner has ten. One in ten has an alias.
 const (
 	bigOwner   = "acct_big"
+	deadOwner  = "acct_dead"
 	smallOwner = "acct_small"
 )
 
@@ -25,6 +27,13 @@ func bigKey(i, n int) *apikey.Key {
 		k.Owner = bigOwner
 	case i%(n/10) == 7:
 		k.Owner = smallOwner
+	case i < n/5:
+		k.Owner = deadOwner
+		if i%2 == 0 {
+			k.RevokedAt = k.CreatedAt
+		} else {
+			k.ExpiresAt = epoch.Add(-time.Second)
+		}
 	}
 	if i%10 == 2 {
 		k.Alias = fmt.Sprintf("~old:%d", i)
@@ -65,6 +74,7 @@ func asked(n, scan int) map[string]question {
 	none := epoch.Add(-time.Hour) // nothing is as old
 	page := 3 * (51 + 51)         // the keys, their usage, and when it was
 	few := 6 * 10                 // an owner's ten
+	live := []apikey.State{apikey.StateActive, apikey.StateScheduled, apikey.StateDisabled, apikey.StateHeld}
 	part := 3*scan + page
 	of := func(most int, q apikey.Query) question {
 		q.Limit, q.At = 50, epoch
@@ -80,6 +90,9 @@ func asked(n, scan int) map[string]question {
 		"unused since, owner":              of(part, apikey.Query{Owner: bigOwner, UnusedSince: none}),
 		"unused since":                     of(part, apikey.Query{AllOwners: true, UnusedSince: none}),
 		"unused since, all of them":        of(part, apikey.Query{AllOwners: true, UnusedSince: epoch.Add(1e6 * time.Hour)}),
+		"due for rotation and live":        of(0, apikey.Query{AllOwners: true, States: live, RotatedBefore: none}),
+		"due for rotation and live, some":  of(5*10+page, apikey.Query{AllOwners: true, States: live, RotatedBefore: epoch.Add(10 * time.Second)}),
+		"due for rotation and live, all":   of(part+scan+1, apikey.Query{AllOwners: true, States: live, RotatedBefore: epoch.Add(1e6 * time.Hour)}),
 		"due for rotation, owner":          of(part, apikey.Query{Owner: bigOwner, RotatedBefore: none}),
 		"due for rotation":                 of(part, apikey.Query{AllOwners: true, RotatedBefore: none}),
 		"due for rotation, all of them":    of(part, apikey.Query{AllOwners: true, RotatedBefore: epoch.Add(1e6 * time.Hour)}),
@@ -115,6 +128,14 @@ func TestPlans(t *testing.T) {
 			}
 			few(t, db, d, name, sent, 1)
 		}
+		for name, k := range map[string]*apikey.Key{"many live keys": bigKey(1, n), "many dead keys": bigKey(n/10+1, n)} {
+			const most = 20
+			sent, err := s.SentByCount(t.Context(), record(t, k), write(k, most))
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			few(t, db, d, "the cap of an owner with "+name, sent, most+1)
+		}
 		for name, ask := range asked(n, scan) {
 			for page := range 25 {
 				sent, answer, err := s.SentByList(t.Context(), ask.q)
@@ -123,6 +144,58 @@ func TestPlans(t *testing.T) {
 				}
 				if page < 2 || page == 24 { // what is skipped for a later one is looked at too
 					few(t, db, d, fmt.Sprintf("%s, page %d", name, page+1), sent, ask.most)
+				}
+				if ask.q.After = answer.Next; answer.Next == "" {
+					break
+				}
+			}
+		}
+	})
+}
+
+// The history of each owner and of each key is read by its index, from the page
+// on that is asked for. One owner has a tenth of all, and so has one key.
+func TestHistoryPlans(t *testing.T) {
+	n := 30_000
+	if os.Getenv("APIKEY_LONG") != "" {
+		n = 1_000_000
+	}
+	sqltest.Each(t, func(t *testing.T, d sqlstore.Dialect) {
+		db := sqltest.Open(t, d)
+		s := sqltest.StoreIn(t, db.DB, d, nil)
+		busy := bigKey(n/10+1, n)
+		err := s.LoadHistory(t.Context(), n, func(i int) apikey.Change {
+			k := bigKey(i, n)
+			if k.Owner == deadOwner {
+				k = busy
+			}
+			return write(k, -1).Change
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, ask := range map[string]struct {
+			q    apikey.HistoryQuery
+			most int
+		}{
+			"all":                         {apikey.HistoryQuery{AllOwners: true}, 51},
+			"owner":                       {apikey.HistoryQuery{Owner: bigOwner}, 51},
+			"owner with few keys":         {apikey.HistoryQuery{Owner: smallOwner}, 10},
+			"owner with none":             {apikey.HistoryQuery{Owner: "acct"}, 1},
+			"key":                         {apikey.HistoryQuery{AllOwners: true, KeyID: bigKey(3, n).ID}, 1},
+			"key with many":               {apikey.HistoryQuery{AllOwners: true, KeyID: busy.ID}, 51},
+			"key of its owner":            {apikey.HistoryQuery{Owner: bigOwner, KeyID: bigKey(3, n).ID}, 1},
+			"key with many, of its owner": {apikey.HistoryQuery{Owner: deadOwner, KeyID: busy.ID}, 51},
+			"key with none":               {apikey.HistoryQuery{Owner: bigOwner, KeyID: "Unknown"}, 1},
+		} {
+			ask.q.Limit = 50
+			for page := range 25 {
+				sent, answer, err := s.SentByHistory(t.Context(), ask.q)
+				if err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+				if page < 2 || page == 24 {
+					few(t, db, d, fmt.Sprintf("history of %s, page %d", name, page+1), sent, ask.most)
 				}
 				if ask.q.After = answer.Next; answer.Next == "" {
 					break

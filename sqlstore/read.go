@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -88,10 +89,10 @@ func (x *session) list(ctx context.Context, q *apikey.Query, at position) (apike
 		if len(ids) == 0 {
 			return apikey.Page{}, nil
 		}
-		a["ids"], a["number"] = list(ids), int64(len(ids))
+		a["ids"], a["number"] = list(ids), int64(len(ids))+1
 		return x.page(ctx, st.listIDs, a, q, nil)
 	case filtered(q):
-		return x.find(ctx, q, a)
+		return x.find(ctx, q, at, a)
 	case q.AllOwners:
 		return x.page(ctx, st.listAll, a, q, nil)
 	}
@@ -105,13 +106,19 @@ func filtered(q *apikey.Query) bool {
 
 // find is list with filters. It first finds where the part of the list ends
 // that it looks at: keys that are made or deleted meanwhile do not move that.
-func (x *session) find(ctx context.Context, q *apikey.Query, a args) (apikey.Page, error) {
+func (x *session) find(ctx context.Context, q *apikey.Query, at position, a args) (apikey.Page, error) {
 	ends, st := x.store.sql.endOwner, x.store.sql.findOwner
 	if q.AllOwners {
 		ends, st = x.store.sql.endAll, x.store.sql.findAll
 	}
 	if !storable(q.Environment, 255) {
 		return apikey.Page{}, nil
+	}
+	if q.AllOwners && !q.RotatedBefore.IsZero() && q.States != nil && !slices.Contains(q.States, apikey.StateRevoked) {
+		page, few, err := x.findDue(ctx, q, at, a)
+		if err != nil || few {
+			return page, err
+		}
 	}
 	end := &position{created: math.MinInt64}
 	err := x.row(ctx, ends, args{"created": a["created"], "id": a["id"], "owner": a["owner"], "number": x.store.scan - 1}).Scan(&end.created, &end.id)
@@ -125,6 +132,50 @@ func (x *session) find(ctx context.Context, q *apikey.Query, a args) (apikey.Pag
 		end = nil
 	}
 	return x.page(ctx, st, a, q, end)
+}
+
+// findDue is find of keys that are due for rotation and not revoked, if these
+// are no more than one call may look at: an index has them. It reports whether
+// they are so few.
+func (x *session) findDue(ctx context.Context, q *apikey.Query, after position, a args) (page apikey.Page, few bool, err error) {
+	rows, err := x.rows(ctx, x.store.sql.due, args{"rotated": q.RotatedBefore.UnixMicro(), "number": x.store.scan + 1})
+	if err != nil {
+		return page, false, err
+	}
+	n, due := int64(0), []position{}
+	err = eachRow(rows, func(scan func(...any) error) error {
+		var at position
+		n++
+		err := scan(&at.created, &at.id)
+		if at.compare(after) < 0 {
+			due = append(due, at)
+		}
+		return err
+	})
+	if err != nil || n > x.store.scan {
+		return page, false, err
+	}
+	slices.SortFunc(due, func(a, b position) int { return b.compare(a) })
+	step := max(int(x.store.scan)/10, q.Limit) // of whole keys
+	var end *position
+	if len(due) > step {
+		due = due[:step]
+		end = &due[step-1]
+	}
+	if len(due) == 0 {
+		return page, true, nil
+	}
+	ids := make([]string, len(due))
+	for i, at := range due {
+		ids[i] = at.id
+	}
+	a["ids"], a["number"] = list(ids), int64(len(ids))+1
+	page, err = x.page(ctx, x.store.sql.listIDs, a, q, end)
+	return page, true, err
+}
+
+func (p position) compare(other position) int {
+	return cmp.Or(cmp.Compare(p.created, other.created), strings.Compare(p.id, other.id))
 }
 
 // addFilters adds the arguments of the filters, which let through at least what
@@ -184,7 +235,7 @@ func (x *session) page(ctx context.Context, st *statement, a args, q *apikey.Que
 			page.Keys = append(page.Keys, k)
 		}
 	}
-	switch full := q.IDs == nil && len(keys) > q.Limit; {
+	switch full := int64(len(keys)) == a["number"]; {
 	case full: // Match left out some of them
 		page.Next = q.CursorAt(keys[len(keys)-1].CreatedAt, keys[len(keys)-1].ID)
 	case end != nil:

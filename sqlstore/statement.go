@@ -80,6 +80,7 @@ type statements struct {
 	listOwner, listAll, listIDs *statement // a page without filters
 	findOwner, findAll          *statement // a page with filters, down to an end
 	endOwner, endAll            *statement // of the keys that one call looks at
+	due                         *statement // the places of those due for rotation
 	usage                       *statement // of the keys of a page
 
 	lockOwner, create, count, update, stored, remove *statement
@@ -97,7 +98,8 @@ type statements struct {
 
 func newStatements(d Dialect, prefix string) *statements {
 	t := textsOf(d)
-	fragments := strings.NewReplacer("{in_ids}", t.inIDs, "{has_text}", t.hasText, "{after}", after, "{until}", until)
+	live := strings.NewReplacer("{never_expire}", t.neverExpire, "{expire_later}", t.expireLater, "{by_expiry}", t.byExpiry).Replace(liveKeys)
+	fragments := strings.NewReplacer("{in_ids}", t.inIDs, "{has_text}", t.hasText, "{after}", after, "{until}", until, "{live_keys}", live)
 	compile := func(text string) *statement {
 		if text == "" {
 			return nil
@@ -107,6 +109,14 @@ func newStatements(d Dialect, prefix string) *statements {
 	ordered := func(text, by string) *statement { return compile(strings.ReplaceAll(text, "{by_owner}", by)) }
 	ofAll := func(text string) *statement { return ordered(text, "") }
 	ofOwner := func(text string) *statement { return ordered(text, t.byOwner) }
+	history := func(where, column, argument string) *statement {
+		by := t.byHistory
+		if column == "" {
+			by = ""
+		}
+		text := strings.ReplaceAll(historySelect+where+historyOrder, "{by_history}", by)
+		return compile(strings.NewReplacer("{column}", column, "{argument}", argument).Replace(text))
+	}
 	s := &statements{
 		prefix: prefix,
 		tables: compile(t.tables), versions: compile(versionsText),
@@ -116,6 +126,7 @@ func newStatements(d Dialect, prefix string) *statements {
 		findOwner: ofOwner(listSelect + t.partOfOwner + filters + listOrder),
 		findAll:   ofAll(listSelect + after + " AND " + until + filters + listOrder),
 		endOwner:  ofOwner(endSelect + t.ofOwner + endOrder), endAll: ofAll(endSelect + after + endOrder),
+		due:       compile(dueText),
 		usage:     compile(usageText),
 		lockOwner: compile(t.lockOwner), create: compile(t.create), count: compile(countText), update: compile(t.update),
 		stored: compile(t.stored), remove: compile(removeText),
@@ -123,10 +134,9 @@ func newStatements(d Dialect, prefix string) *statements {
 		lockNode: compile(t.lockNode), hadBatches: compile(t.hadBatches), usable: compile(t.usable), addUsage: compile(t.addUsage),
 		addRefusals: compile(t.addRefusals), addHours: compile(t.addHours), keepBatch: compile(t.keepBatch),
 		hours:      compile(hoursText),
-		historyAll: compile(historySelect + historyOrder), historyOwner: compile(historySelect + ofHistoryOwner + historyOrder),
-		historyKey:      compile(historySelect + ofHistoryKey + historyOrder),
-		historyOwnerKey: compile(historySelect + ofHistoryOwner + ofHistoryKey + historyOrder),
-		feedNow:         compile(t.feedNow), feedNext: compile(t.feedNext), feedPending: compile(t.feedPending), feedInFlight: compile(t.feedInFlight),
+		historyAll: history(historyBefore, "", ""), historyOwner: history(t.ofHistory, "owner", "$owner"),
+		historyKey: history(t.ofHistory, "key_id", "$id"), historyOwnerKey: history(t.ofHistory+andHistoryOwner, "key_id", "$id"),
+		feedNow: compile(t.feedNow), feedNext: compile(t.feedNext), feedPending: compile(t.feedPending), feedInFlight: compile(t.feedInFlight),
 		pruneHours: compile(t.pruneHours), oldHistory: compile(oldHistoryText), pruneHistory: compile(pruneHistoryText),
 		oldNode: compile(oldNodeText), pruneNode: compile(pruneNodeText), pruneBatches: compile(pruneBatchesText),
 	}

@@ -23,7 +23,9 @@ var mysqlTexts = texts{
 	record MEDIUMBLOB NOT NULL,
 	UNIQUE KEY {keys}_alias (alias),
 	KEY {keys}_owner (owner, created_at, id),
-	KEY {keys}_created (created_at, id)
+	KEY {keys}_created (created_at, id),
+	KEY {keys}_live (owner, revoked_at, expires_at),
+	KEY {keys}_due (revoked_at, rotated_at)
 ) ENGINE = InnoDB`,
 		`CREATE TABLE {usage} (
 	key_id VARBINARY(32) NOT NULL,
@@ -72,6 +74,10 @@ var mysqlTexts = texts{
 	ofOwner:     `k.owner >= $owner AND k.owner <= $owner AND {after}`,
 	partOfOwner: `k.owner >= $owner AND k.owner <= $owner AND {after} AND {until}`,
 	byOwner:     `k.owner DESC, `,
+	neverExpire: neverExpire,
+	expireLater: expireLater,
+	ofHistory:   `{column} >= {argument} AND {column} <= {argument} AND n < $before`,
+	byHistory:   `{column} DESC, `,
 
 	lockOwner: `INSERT INTO {owners} (owner, locks) VALUES ($owner, 1) ON DUPLICATE KEY UPDATE locks = locks + 1`,
 	// Arguments are text, which the connection's collation would compare: it takes
@@ -85,8 +91,7 @@ INSERT INTO {keys} (id, alias, owner, created_at, version, environment, revoked_
 	not_before, rotated_at, search, record)
 SELECT $id, NULLIF(CAST($alias AS BINARY), ''), $owner, $created, $version, $environment, $revoked_at, $held_at, $disabled_at, $expires_at,
 	$not_before, $rotated_at, $search, $record
-FROM (SELECT COUNT(*) AS n FROM (SELECT 1 FROM {keys}
-	WHERE owner = $owner AND revoked_at = 0 AND (expires_at = 0 OR expires_at > $at) LIMIT $most) x) live
+FROM (SELECT {live_keys} AS n) live
 WHERE $max < 0 OR live.n < $max`,
 	update:        updateKey,
 	stored:        `SELECT version, owner, created_at, COALESCE(alias, '') FROM {keys} WHERE id = $id FOR UPDATE`,

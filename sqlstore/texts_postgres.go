@@ -25,6 +25,8 @@ var postgresTexts = texts{
 		`CREATE UNIQUE INDEX {keys}_alias ON {keys} (alias) WHERE alias IS NOT NULL`,
 		`CREATE INDEX {keys}_owner ON {keys} (owner, created_at, id)`,
 		`CREATE INDEX {keys}_created ON {keys} (created_at, id)`,
+		`CREATE INDEX {keys}_live ON {keys} ((owner || ''), expires_at) WHERE revoked_at = 0`,
+		`CREATE INDEX {keys}_due ON {keys} (rotated_at) WHERE revoked_at = 0`,
 		`CREATE TABLE {usage} (
 	key_id TEXT COLLATE "C" NOT NULL,
 	secret BIGINT NOT NULL,
@@ -78,6 +80,13 @@ var postgresTexts = texts{
 	partOfOwner: `(k.owner, k.created_at, k.id) >= ($owner, $end_created, $end_id)
 	AND (k.owner, k.created_at, k.id) < ($owner, $created, $id)`,
 	byOwner: `k.owner DESC, `,
+	// An expression of its own, so that no other index will do: the owner's would
+	// be taken for its order, and all of their dead keys read.
+	neverExpire: `owner || '' >= $owner AND (owner || '', expires_at) <= ($owner, 0) AND expires_at >= 0`,
+	expireLater: `owner || '' >= $owner AND owner || '' <= $owner AND (owner || '', expires_at) > ($owner, GREATEST($at, 0))`,
+	byExpiry:    `ORDER BY owner || '', expires_at`,
+	ofHistory:   `{column} >= {argument} AND ({column}, n) < ({argument}, $before)`,
+	byHistory:   `{column} DESC, `,
 
 	// The row of the owner is locked by a statement before the one that counts:
 	// each sees what was committed when it began. A transaction of the host's
@@ -86,9 +95,7 @@ var postgresTexts = texts{
 INSERT INTO {owners} AS o (owner, locks) VALUES ($owner, 1) ON CONFLICT (owner) DO UPDATE SET locks = o.locks + 1
 RETURNING CASE WHEN current_setting('transaction_isolation') = 'read committed' THEN 1 ELSE 0 END`,
 	create: `
-WITH live AS (
-	SELECT COUNT(*) AS n FROM (SELECT 1 FROM {keys}
-		WHERE owner = $owner AND revoked_at = 0 AND (expires_at = 0 OR expires_at > $at) LIMIT $most) x
+WITH live AS (SELECT {live_keys} AS n
 ), named AS (
 	INSERT INTO {names} (name, key_id) SELECT $id, $id UNION SELECT $alias, $id WHERE $alias <> ''
 	ON CONFLICT DO NOTHING RETURNING 1
@@ -105,9 +112,7 @@ WITH live AS (
 SELECT (SELECT COUNT(*) FROM named), (SELECT COUNT(*) FROM told),
 	CASE WHEN $channel = '' THEN NULL ELSE pg_notify($channel, '') END`,
 	update: `
-WITH live AS (
-	SELECT COUNT(*) AS n FROM (SELECT 1 FROM {keys}
-		WHERE owner = $owner AND id <> $id AND revoked_at = 0 AND (expires_at = 0 OR expires_at > $at) LIMIT $most) x
+WITH live AS (SELECT {live_keys} AS n
 ), made AS (
 	UPDATE {keys} SET version = $version, environment = $environment, revoked_at = $revoked_at, held_at = $held_at,
 		disabled_at = $disabled_at, expires_at = $expires_at, not_before = $not_before, rotated_at = $rotated_at,

@@ -24,6 +24,8 @@ var sqliteTexts = texts{
 ) STRICT`,
 		`CREATE INDEX {keys}_owner ON {keys} (owner, created_at, id)`,
 		`CREATE INDEX {keys}_created ON {keys} (created_at, id)`,
+		`CREATE INDEX {keys}_live ON {keys} (owner, expires_at) WHERE revoked_at = 0`,
+		`CREATE INDEX {keys}_due ON {keys} (rotated_at) WHERE revoked_at = 0`,
 		`CREATE TABLE {usage} (
 	key_id TEXT NOT NULL,
 	secret INTEGER NOT NULL,
@@ -67,6 +69,9 @@ var sqliteTexts = texts{
 	hasText:     `instr(k.search, $search) > 0`,
 	ofOwner:     `k.owner = $owner AND {after}`,
 	partOfOwner: `k.owner = $owner AND {after} AND {until}`,
+	neverExpire: neverExpire,
+	expireLater: expireLater,
+	ofHistory:   `{column} = {argument} AND n < $before`,
 
 	// Nobody else writes meanwhile, so that nothing needs to be locked.
 	takeNames: `
@@ -76,8 +81,7 @@ INSERT INTO {keys} (id, alias, owner, created_at, version, environment, revoked_
 	not_before, rotated_at, search, record)
 SELECT $id, NULLIF($alias, ''), $owner, $created, $version, $environment, $revoked_at, $held_at, $disabled_at, $expires_at,
 	$not_before, $rotated_at, $search, $record
-FROM (SELECT COUNT(*) AS n FROM (SELECT 1 FROM {keys}
-	WHERE owner = $owner AND revoked_at = 0 AND (expires_at = 0 OR expires_at > $at) LIMIT $most) x) live
+FROM (SELECT {live_keys} AS n) live
 WHERE $max < 0 OR live.n < $max`,
 	update:        updateKey,
 	stored:        `SELECT version, owner, created_at, COALESCE(alias, '') FROM {keys} WHERE id = $id`,
