@@ -51,7 +51,7 @@ func growKeys(short bool) Curve {
 	return Curve{
 		Set: Set{
 			Name: "grow-keys", Title: "Keys", Axis: "keys", Together: true,
-			About:    "Ten keys to an owner, no plan. Beside it one read of memory that depends on the read before, somewhere in 192 bytes a key.",
+			About:    "Ten keys to an owner, no plan. Beside it one read of memory that depends on the read before, somewhere in 192 bytes a key. At most 1,000,000 of the keys are used.",
 			Sizes:    sizes,
 			Subjects: func(int) []Subject { return []Subject{verifyOfKeys(), oneRead()} },
 			Loads: func(int) []Load {

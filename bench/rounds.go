@@ -63,12 +63,16 @@ var ErrNoCase = errors.New("bench: the subject has no such case")
 
 // Meter measures one subject that is ready, in the process that it is in.
 type Meter struct {
-	running *Running
-	lanes   map[Load]*lane
+	running  *Running
+	requests map[Case][]string
+	lanes    map[Load]*lane
+	used     bool // every key was
 }
 
 // NewMeter returns a Meter of r.
-func NewMeter(r *Running) *Meter { return &Meter{running: r, lanes: make(map[Load]*lane)} }
+func NewMeter(r *Running) *Meter {
+	return &Meter{running: r, requests: make(map[Case][]string), lanes: make(map[Load]*lane)}
+}
 
 // lane is a load that was prepared: the requests and who sends them.
 type lane struct {
@@ -81,9 +85,12 @@ type lane struct {
 // zipfDraws is how many requests a sequence by Zipf's law has at least.
 const zipfDraws = 1 << 16
 
-// warmUp bounds how long requests are sent before the first round. Within it
-// every key is used once, if that is to be had.
-const warmUp = 6 * time.Second
+// warmUp is how long requests are sent before the first round of a load. It is
+// longer once, so that every key is used before anything is measured.
+const (
+	warmUp     = 50 * time.Millisecond
+	warmUpOnce = 6 * time.Second
+)
 
 // Calibrate prepares a load, has every key used once, and says how many
 // requests take about so long.
@@ -94,8 +101,12 @@ func (m *Meter) Calibrate(l Load, long time.Duration) (n int, err error) {
 	}
 	old := runtime.GOMAXPROCS(l.Cores)
 	defer runtime.GOMAXPROCS(old)
+	most := warmUp
+	if l.Case == Accepted && l.Order == Uniform && !m.used {
+		most, m.used = warmUpOnce, true
+	}
 	began := time.Now()
-	for sent := 0; sent < len(lane.requests) && time.Since(began) < warmUp; sent += 1000 {
+	for sent := 0; sent < len(lane.requests) && time.Since(began) < most; sent += 1000 {
 		if err := lane.send(min(1000, len(lane.requests)-sent)); err != nil {
 			return 0, err
 		}
@@ -145,7 +156,11 @@ func (m *Meter) lane(l Load) (*lane, error) {
 	if lane := m.lanes[l]; lane != nil {
 		return lane, nil
 	}
-	requests := m.running.Requests(l.Case)
+	requests, ok := m.requests[l.Case]
+	if !ok {
+		requests = m.running.Requests(l.Case)
+		m.requests[l.Case] = requests
+	}
 	if len(requests) == 0 {
 		return nil, fmt.Errorf("%w: %s", ErrNoCase, l.Case)
 	}
@@ -164,9 +179,17 @@ func (m *Meter) lane(l Load) (*lane, error) {
 
 // bytes is what the prepared requests take, which is not the subject's.
 func (m *Meter) bytes() (n int64) {
-	for _, lane := range m.lanes {
-		for _, request := range lane.requests {
+	add := func(requests []string) {
+		for _, request := range requests {
 			n += int64(len(request)) + 16 // and its header
+		}
+	}
+	for _, requests := range m.requests {
+		add(requests)
+	}
+	for load, lane := range m.lanes {
+		if load.Order == Zipf {
+			add(lane.requests) // copies
 		}
 	}
 	return n
@@ -176,7 +199,7 @@ func (m *Meter) bytes() (n int64) {
 func inOrder(requests []string, o Order) []string {
 	switch {
 	case o == Hot || len(requests) == 1:
-		return []string{strings.Clone(requests[0])} // without the buffer that it lies in
+		return requests[:1:1]
 	case o == Uniform:
 		return requests
 	}

@@ -158,7 +158,7 @@ func authLoads(size int) []Load {
 	case 1:
 		return []Load{{Accepted, Hot, 1}, {Accepted, Hot, 2}, {WrongSecret, Hot, 1}, {Unknown, Hot, 1}, {Malformed, Hot, 1}, {Limited, Hot, 1}}
 	case 1000:
-		return []Load{{Accepted, Uniform, 1}, {Accepted, Zipf, 1}}
+		return []Load{{Accepted, Uniform, 1}}
 	case 100_000:
 		return []Load{{Accepted, Hot, 1}, {Accepted, Uniform, 1}, {Accepted, Zipf, 1}, {Accepted, Uniform, 2}}
 	}

@@ -72,7 +72,7 @@ func (d *document) plotPeers(s *bench.Set) {
 			lines[i].name = "" // in the legend once
 		}
 	}
-	d.plotLines(s.Name+"-sizes.svg", s.Title+", by the number of "+s.Axis, s.Axis, "ns a request, accepted, used at random", append(lines, marked...), true)
+	d.plotLines(s.Name+"-sizes.svg", s.Title+", accepted, by the number of "+s.Axis+", used at random", s.Axis, "ns a request", append(lines, marked...), true)
 }
 
 // plotDots draws the times of one table, a line each.
@@ -191,7 +191,7 @@ func (d *document) plotLines(file, title, x, y string, all []series, logX bool) 
 	if yMax > yMin {
 		p.Y.Max = yMax
 	} else {
-		p.Y.Max = greatest(every) * 1.1
+		p.Y.Max = greatest(every) * 1.25 // room for the legend
 	}
 	p.Legend.Top, p.Legend.Left = true, true
 	d.add(file, title, p, vg.Points(260))
@@ -250,7 +250,7 @@ func logarithmic(a *plot.Axis, ticks plot.Ticker) { a.Scale, a.Tick.Marker = plo
 // sizeTicks are 1, 2, 5, 10, … where there is room, else 1, 10, 100, ….
 var sizeTicks = plot.TickerFunc(func(least, greatest float64) []plot.Tick {
 	steps := []float64{1, 2, 5}
-	if greatest > 1000*least {
+	if greatest > 200*least {
 		steps = steps[:1]
 	}
 	var ticks []plot.Tick
