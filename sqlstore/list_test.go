@@ -110,3 +110,26 @@ func TestOwnerOfOneSpace(t *testing.T) {
 		}
 	})
 }
+
+// A record that a newer version wrote is an error of its own, and nobody's key
+// is missing.
+func TestNewerRecord(t *testing.T) {
+	sqltest.Each(t, func(t *testing.T, d sqlstore.Dialect) {
+		db := sqltest.Open(t, d)
+		s := sqltest.StoreIn(t, db.DB, d, nil)
+		k := testKey(1, "acct")
+		mustCreate(t, s, k)
+		newer := record(t, k).Bytes()
+		newer[0], newer[1] = 255, 255
+		if _, err := db.ExecContext(t.Context(), "UPDATE apikey_keys SET record = "+mark(d), newer); err != nil {
+			t.Fatal(err)
+		}
+		rec, err := s.Get(t.Context(), k.ID)
+		wantError(t, "Get", err, apikey.ErrNewerRecord)
+		if rec != nil {
+			t.Error("Get returned a record too")
+		}
+		_, err = s.List(t.Context(), apikey.Query{Owner: "acct", Limit: 1})
+		wantError(t, "List", err, apikey.ErrNewerRecord)
+	})
+}

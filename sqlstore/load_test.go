@@ -171,7 +171,7 @@ func (r *recorder) QueryRowContext(ctx context.Context, query string, args ...an
 // SentByGet is what Get sends.
 func (s *Store) SentByGet(ctx context.Context, ref string) ([]Sent, error) {
 	r := &recorder{runner: s.db}
-	_, err := (&session{s, r}).get(ctx, ref)
+	err := (&session{s, r}).get(ctx, ref, new(storedRecord))
 	return r.sent, err
 }
 

@@ -112,6 +112,9 @@ type question struct {
 // that a part is as small beside the whole as it is with a million; with
 // APIKEY_LONG=1 there are a million, and it looks at 10,000.
 func TestPlans(t *testing.T) {
+	if testing.Short() {
+		t.Skip("what a statement reads is no matter of concurrency, and the race detector makes filling the tables take minutes")
+	}
 	n, scan := 30000, 100
 	if os.Getenv("APIKEY_LONG") != "" {
 		n, scan = 1_000_000, 10_000
@@ -156,6 +159,9 @@ func TestPlans(t *testing.T) {
 // The history of each owner and of each key is read by its index, from the page
 // on that is asked for. One owner has a tenth of all, and so has one key.
 func TestHistoryPlans(t *testing.T) {
+	if testing.Short() {
+		t.Skip("what a statement reads is no matter of concurrency, and the race detector makes filling the tables take minutes")
+	}
 	n := 30_000
 	if os.Getenv("APIKEY_LONG") != "" {
 		n = 1_000_000

@@ -17,36 +17,48 @@ import (
 
 // Get is as [apikey.Store] says.
 func (s *Store) Get(ctx context.Context, ref string) (*apikey.Record, error) {
-	var b []byte
-	err := s.read(ctx, func(x *session) (err error) {
-		b, err = x.get(ctx, ref)
-		return err
-	})
+	var stored storedRecord
+	err := s.read(ctx, func(x *session) error { return x.get(ctx, ref, &stored) })
 	if err != nil {
 		return nil, err
 	}
-	rec, err := apikey.ParseRecord(b)
-	if err != nil {
-		return nil, fmt.Errorf("apikey: sqlstore: %w", err)
+	if stored.err != nil {
+		return nil, fmt.Errorf("apikey: sqlstore: %w", stored.err)
 	}
-	return rec, nil
+	return stored.rec, nil
 }
 
-func (x *session) get(ctx context.Context, ref string) (b []byte, err error) {
+func (x *session) get(ctx context.Context, ref string, stored *storedRecord) error {
 	if ref == "" || !storable(ref, 512) {
-		return nil, apikey.ErrNotFound
+		return apikey.ErrNotFound
 	}
-	err = sql.ErrNoRows
+	err := sql.ErrNoRows
 	if isID(ref) {
-		err = x.row(ctx, x.store.sql.getByID, args{"id": ref}).Scan(&b)
+		err = x.rowOf(ctx, x.store.sql.getByID, ref).Scan(stored)
 	}
 	if errors.Is(err, sql.ErrNoRows) {
-		err = x.row(ctx, x.store.sql.getByAlias, args{"id": ref}).Scan(&b)
+		err = x.rowOf(ctx, x.store.sql.getByAlias, ref).Scan(stored)
 	}
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, apikey.ErrNotFound
+		return apikey.ErrNotFound
 	}
-	return b, err
+	return err
+}
+
+// storedRecord reads a column without a copy of its own.
+type storedRecord struct {
+	rec *apikey.Record
+	err error // it was read, and is no record
+}
+
+// Scan is as [sql.Scanner] says.
+func (r *storedRecord) Scan(src any) error {
+	b, ok := src.([]byte)
+	if !ok {
+		return fmt.Errorf("a record is stored as %T", src)
+	}
+	r.rec, r.err = apikey.ParseRecord(b)
+	return nil
 }
 
 // maxScan is how many keys a List with filters looks at in one call.

@@ -42,6 +42,14 @@ func (x *session) row(ctx context.Context, st *statement, a args) *sql.Row {
 	return x.on.QueryRowContext(ctx, st.text, st.bind(a)...)
 }
 
+// rowOf is row of a statement with one parameter: what every request asks.
+func (x *session) rowOf(ctx context.Context, st *statement, arg string) *sql.Row {
+	if p := x.stmt(ctx, st); p != nil { //nolint:sqlclosecheck // as above
+		return p.QueryRowContext(ctx, arg)
+	}
+	return x.on.QueryRowContext(ctx, st.text, arg)
+}
+
 // exec returns how many rows the statement changed.
 func (x *session) exec(ctx context.Context, st *statement, a args) (int64, error) {
 	var result sql.Result
