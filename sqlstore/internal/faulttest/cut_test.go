@@ -136,6 +136,7 @@ func cutUnderLoad(t *testing.T, s *server) {
 			var cuts atomic.Int64
 			for n := range times(1, 5) {
 				l, stop := startLoad(t, m, fmt.Sprint(n))
+				enough := cuts.Load() + 5
 				p.cutting(func(commits bool) cut {
 					if commits != tt.commit || rand.N(8) != 0 {
 						return pass
@@ -143,7 +144,10 @@ func cutUnderLoad(t *testing.T, s *server) {
 					cuts.Add(1)
 					return tt.how
 				})
-				wait(time.Duration(times(300, 2000)) * time.Millisecond)
+				wait(time.Duration(times(200, 2000)) * time.Millisecond)
+				for end := time.Now().Add(20 * time.Second); cuts.Load() < enough && time.Now().Before(end); {
+					wait(time.Millisecond) // a busy machine does less in the time
+				}
 				p.cutting(nil)
 				f.probed(probed, time.Now(), false)
 				stop()
