@@ -102,6 +102,8 @@ func (ps Permissions) match(p Permission) bool {
 // malformed granted matches nothing. Of a "*" in required see
 // [Permissions.Covers].
 //
+// Before its first "*", granted must be required letter by letter: that refuses
+// most. From there it goes by segments.
 // When what follows a "*" does not match, only the latest "*" takes another
 // segment: the earlier ones hold the fewest they can, and giving them more
 // would leave less for the rest. So the work is at most the product of the
@@ -109,6 +111,13 @@ func (ps Permissions) match(p Permission) bool {
 func matchPermission(granted, required string) bool {
 	if granted == required { // by far the most frequent way to match
 		return true
+	}
+	same := 0
+	for same < min(len(granted), len(required)) && granted[same] == required[same] && granted[same] != '*' {
+		same++
+	}
+	if same == len(granted) || granted[same] != '*' {
+		return false
 	}
 	g, r := 0, 0              // where the next segments start
 	afterStar, retry := -1, 0 // after the latest "*" of granted, and where what follows it is tried next
@@ -133,6 +142,44 @@ func matchPermission(granted, required string) bool {
 		g, r = afterStar, retry
 	}
 	return g > len(granted)
+}
+
+// permissionIndex finds one of many granted permissions without reading them
+// all: those without a "*" by halving, and the others, mostly few, in turn.
+type permissionIndex struct {
+	exact []string // ascending
+	wild  []string
+}
+
+// indexAbove is how many permissions are sooner read than halved.
+const indexAbove = 8
+
+// indexPermissions is the index of a Principal's permissions; nil if they are few.
+func indexPermissions(p *Principal) *permissionIndex {
+	r, n := p.granted()
+	if n <= indexAbove {
+		return nil
+	}
+	x := &permissionIndex{exact: make([]string, 0, n)}
+	for range n {
+		if granted := r.str(); strings.Contains(granted, "*") {
+			x.wild = append(x.wild, granted)
+		} else {
+			x.exact = append(x.exact, granted)
+		}
+	}
+	slices.Sort(x.exact) // they are, but what a key may do must not hang on that
+	return x
+}
+
+// allows reports whether required, which is well-formed, is granted.
+func (x *permissionIndex) allows(required Permission) bool {
+	if _, ok := slices.BinarySearch(x.exact, string(required)); ok {
+		return true
+	}
+	return slices.ContainsFunc(x.wild, func(granted string) bool {
+		return matchPermission(granted, string(required))
+	})
 }
 
 // segmentEnd is where the segment of s that starts at i ends.

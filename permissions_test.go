@@ -144,6 +144,38 @@ func TestCoversAgreesWithAllows(t *testing.T) {
 	}
 }
 
+// However many permissions a key has, and in whatever order, its Principal can
+// do what they allow.
+func TestPrincipalCanWhatPermissionsAllow(t *testing.T) {
+	t.Parallel()
+	rnd := rand.New(rand.NewPCG(5, 6))
+	can := map[bool]int{}
+	for range 300 {
+		key := Key{ID: "k1", Owner: "acct_42", Version: 1}
+		key.Permissions = make(Permissions, rnd.IntN(3*indexAbove))
+		for i := range key.Permissions {
+			key.Permissions[i] = universe[rnd.IntN(len(universe))]
+			if rnd.IntN(20) == 0 {
+				key.Permissions[i] = randomGranted(rnd)
+			}
+		}
+		p := key.Principal()
+		if got, want := p.index != nil, len(key.Permissions) > indexAbove; got != want {
+			t.Fatalf("%d permissions have an index: %v, want %v", len(key.Permissions), got, want)
+		}
+		for _, required := range slices.Concat(universe, []Permission{"a:*", ""}) {
+			want := key.Permissions.Allows(required)
+			if got := p.Can(required); got != want {
+				t.Fatalf("%q can %q: %v, want %v", key.Permissions, required, got, want)
+			}
+			can[want]++
+		}
+	}
+	if can[true] < 1000 || can[false] < 1000 {
+		t.Errorf("allowed and refused: %v: the generator is too one-sided to prove anything", can)
+	}
+}
+
 func TestNormalizeKeepsWhatIsAllowed(t *testing.T) {
 	t.Parallel()
 	rnd := rand.New(rand.NewPCG(3, 4))

@@ -13,6 +13,13 @@ type Principal struct {
 	pub    string // the public part of the record: see encoding.go
 	plan   string
 	secret uint32
+	index  *permissionIndex // nil: read pub
+}
+
+func newPrincipal(pub string, secret uint32) Principal {
+	p := Principal{pub: pub, secret: secret}
+	p.index = indexPermissions(&p)
+	return p
 }
 
 // KeyID is the ID of the key that was used.
@@ -53,9 +60,11 @@ func (p *Principal) Can(required Permission) bool {
 
 // can is Can of a permission that is known to be well-formed.
 func (p *Principal) can(required Permission) bool {
-	r := p.afterVersion()
-	r.str()
-	for range r.count(len(r.s)) {
+	if p.index != nil {
+		return p.index.allows(required)
+	}
+	r, n := p.granted()
+	for range n {
 		if matchPermission(r.str(), string(required)) {
 			return true
 		}
@@ -79,13 +88,19 @@ func (p *Principal) Metadata(name string) string {
 
 // permissions is all that the key may do.
 func (p *Principal) permissions() Permissions {
-	r := p.afterVersion()
-	r.str()
-	out := make(Permissions, r.count(len(r.s)))
+	r, n := p.granted()
+	out := make(Permissions, n)
 	for i := range out {
 		out[i] = Permission(r.str())
 	}
 	return out
+}
+
+// granted reads up to the permissions, of which there are n.
+func (p *Principal) granted() (r reader, n int) {
+	r = p.afterVersion()
+	r.str()
+	return r, r.count(len(r.s))
 }
 
 func (p *Principal) afterVersion() reader {
