@@ -133,7 +133,8 @@ func (k *Key) Principal() *Principal {
 	if len(k.Secrets) > 0 {
 		n = k.Secrets[0].N
 	}
-	return &Principal{pub: string(d.appendPublic(nil)), secret: n}
+	p := newPrincipal(string(d.appendPublic(nil)), n)
+	return &p
 }
 
 // clone copies k so that nothing is shared with it.

@@ -45,7 +45,7 @@ func (m *Manager) Recheck(ctx context.Context, p *Principal) error {
 	if err != nil {
 		return err
 	}
-	current, _ := u.of(secret)
+	current, _, _ := u.of(secret)
 	denial := u.refuse(current, &attempt{})
 	if denial == nil && !current.permissions().Covers(p.permissions()) {
 		denial = &Denial{Reason: ReasonPermission}

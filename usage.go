@@ -25,6 +25,14 @@ type tally struct {
 	last     int64 // µs since 1970
 }
 
+// refusals is what was refused of one secret since the last flush, all in one hour.
+type refusals struct {
+	hour    uint32 // since 1970
+	limited uint32
+	denied  uint32
+	last    Refusal
+}
+
 // usageKey is what a UsageEntry is about.
 type usageKey struct {
 	id     string
@@ -34,8 +42,8 @@ type usageKey struct {
 
 // usage counts requests off the store's way and hands them over in batches.
 // A request only touches its key's own use, and the list of its shard the
-// first time after a flush. Refusals, which are rare, go to pending at once: a
-// shard has its own, so that none waits while a flush goes through all keys.
+// first time after a flush. What is collected from there waits in pending: a
+// shard has its own, so that no request waits while a flush goes through all keys.
 type usage struct {
 	m      *Manager
 	node   string
@@ -70,7 +78,7 @@ func newUsage(m *Manager) *usage {
 // admitted counts a request of u's i-th secret. It reports false after Close
 // took the last counts: the request must be refused then.
 func (g *usage) admitted(u *use, i int, now int64) bool {
-	p, t := u.of(i)
+	p, t, _ := u.of(i)
 	hour := uint32(now / hourMicro)
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -110,23 +118,31 @@ func (g *usage) enlist(u *use) bool {
 
 func (g *usage) shard(id string) *usageShard { return &g.shards[id[len(id)-1]%usageShards] }
 
-// denied counts the refusal of a proven secret at once. It reports false after
-// Close took the last counts.
-func (g *usage) denied(d *Denial, secret uint32, now int64) bool {
-	s := g.shard(d.KeyID)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
+// denied counts the refusal of u's i-th secret, which was proven. It reports
+// false after Close took the last counts.
+func (g *usage) denied(u *use, i int, d *Denial, now int64) bool {
+	p, _, refused := u.of(i)
+	hour := uint32(now / hourMicro)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !u.dirty && !g.enlist(u) {
 		return false
 	}
-	e := s.entry(usageKey{d.KeyID, secret, now / hourMicro})
-	if d.Reason == ReasonRateLimited {
-		e.Limited++
-	} else {
-		e.Denied++
+	if *refused == nil {
+		*refused = new(refusals)
 	}
-	if at := time.UnixMicro(now).UTC(); !at.Before(e.LastRefusal.At) {
-		e.LastRefusal = Refusal{At: at, Peer: d.Peer, Reason: d.Reason}
+	r := *refused
+	n := &r.denied
+	if d.Reason == ReasonRateLimited {
+		n = &r.limited
+	}
+	if r.hour != hour || *n == math.MaxUint32 {
+		g.spillRefusals(p, r)
+		r.hour = hour
+	}
+	*n++
+	if at := time.UnixMicro(now).UTC(); !at.Before(r.last.At) {
+		r.last = Refusal{At: at, Peer: d.Peer, Reason: d.Reason}
 	}
 	return true
 }
@@ -145,6 +161,23 @@ func (g *usage) spill(p *Principal, t *tally) {
 		e.LastUsed = last
 	}
 	*t = tally{}
+}
+
+// spillRefusals moves refusals to pending. Their use is locked.
+func (g *usage) spillRefusals(p *Principal, r *refusals) {
+	if r.limited == 0 && r.denied == 0 {
+		return
+	}
+	s := g.shard(p.KeyID())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entry(usageKey{p.KeyID(), p.secret, int64(r.hour)})
+	e.Limited += int64(r.limited)
+	e.Denied += int64(r.denied)
+	if !r.last.At.Before(e.LastRefusal.At) {
+		e.LastRefusal = r.last
+	}
+	*r = refusals{}
 }
 
 // add counts what an imported key was used for before. It reports false after
@@ -200,7 +233,7 @@ func (g *usage) flush(ctx context.Context, last bool) error {
 		if b == nil && drained {
 			return nil
 		}
-		if b == nil { // once: refusals come in for as long as a flush takes
+		if b == nil { // once: requests come in for as long as a flush takes
 			g.drain()
 			drained = true
 			continue
@@ -263,10 +296,9 @@ const yieldAfter = 128
 func (g *usage) collectUse(u *use) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	again := u.tally.requests > 1 || u.second != nil && u.second.tally.requests > 0
-	g.spill(&u.principal, &u.tally)
+	again := g.collectSecret(u, 0) > 1
 	if u.second != nil {
-		g.spill(&u.second.principal, &u.second.tally)
+		again = g.collectSecret(u, 1) > 0 || again
 	}
 	u.dirty, u.rehashing, u.collected = false, false, g.gen
 	switch {
@@ -277,6 +309,18 @@ func (g *usage) collectUse(u *use) {
 	default:
 		u.rec.use.CompareAndSwap(u, nil)
 	}
+}
+
+// collectSecret moves to pending what was counted of u's i-th secret, n requests.
+func (g *usage) collectSecret(u *use, i int) (n uint64) {
+	p, t, refused := u.of(i)
+	n = uint64(t.requests)
+	g.spill(p, t)
+	if r := *refused; r != nil {
+		n += uint64(r.limited) + uint64(r.denied)
+		g.spillRefusals(p, r)
+	}
+	return n
 }
 
 // nextBatch is the batch in flight. If there is none it takes up to usageBatch

@@ -30,6 +30,7 @@ type use struct {
 	buckets   []Bucket
 	granted   atomic.Uint64 // the permissionSets that were asked of the key and granted
 	principal Principal     // of the newest secret
+	refused   *refusals     // mu: of the newest secret; nil: none yet
 	second    *secondUse    // of the other one; nil if there is none
 	rec       *Record
 	collected int64 // mu: the flush that last found it dirty
@@ -39,14 +40,15 @@ type use struct {
 type secondUse struct {
 	principal Principal
 	tally     tally
+	refused   *refusals
 }
 
 // of is the i-th secret in the order of the record.
-func (u *use) of(i int) (*Principal, *tally) {
+func (u *use) of(i int) (*Principal, *tally, **refusals) {
 	if i == 0 {
-		return &u.principal, &u.tally
+		return &u.principal, &u.tally, &u.refused
 	}
-	return &u.second.principal, &u.second.tally
+	return &u.second.principal, &u.second.tally, &u.second.refused
 }
 
 // lastUse is what m kept of a record, fresh or not, nil if nothing; and how
@@ -66,11 +68,34 @@ func (m *Manager) lastUse(rec *Record) (u *use, until int64) {
 func (m *Manager) use(ctx context.Context, rec *Record, old *use, planUntil int64, v *vitals, now time.Time) (*use, error) {
 	nowMicro := now.UnixMicro()
 	current := old != nil && (old.until == 0 || nowMicro < old.until)
-	if current && (old.plan == nil || m.plans.fresh(planUntil, nowMicro)) {
+	if current && (m.plans == nil || old.plan != nil && m.plans.fresh(planUntil, nowMicro)) {
 		return old, nil
 	}
+	var plan *planEntry
+	if m.plans != nil {
+		var err error
+		if plan, err = m.planFor(ctx, (&Principal{pub: v.pub}).Owner(), nowMicro); err != nil {
+			return nil, unavailable("plan", err)
+		}
+		if current && old.plan == plan {
+			return old, nil // asked again, and the answer is the same
+		}
+	}
+	return m.keep(rec, old, m.newUse(rec, plan, v, now)), nil
+}
+
+// refusedUse is what m keeps of a record whose state refuses requests, for them
+// to be counted. No plan is asked for.
+func (m *Manager) refusedUse(rec *Record, old *use, v *vitals, now time.Time) *use {
+	if old != nil {
+		return old
+	}
+	return m.keep(rec, nil, m.newUse(rec, nil, v, now))
+}
+
+func (m *Manager) newUse(rec *Record, plan *planEntry, v *vitals, now time.Time) *use {
 	u := new(use)
-	if m.plans != nil { // room for two buckets beside it, so that they come into the cache together
+	if plan != nil { // room for two buckets beside it, so that they come into the cache together
 		x := new(struct {
 			use
 			room [2]Bucket
@@ -78,28 +103,27 @@ func (m *Manager) use(ctx context.Context, rec *Record, old *use, planUntil int6
 		u, x.buckets = &x.use, x.room[:0]
 	}
 	u.m, u.rec = m, rec
-	u.principal = Principal{pub: v.pub, secret: v.secrets[0].n}
-	if m.plans != nil {
-		entry, err := m.planFor(ctx, u.principal.Owner(), nowMicro)
-		if err != nil {
-			return nil, unavailable("plan", err)
-		}
-		if current && old.plan == entry {
-			return old, nil // asked again, and the answer is the same
-		}
-		u.plan, u.principal.plan = entry, entry.plan.Name
+	u.principal = newPrincipal(v.pub, v.secrets[0].n)
+	if plan != nil {
+		u.plan, u.principal.plan = plan, plan.plan.Name
 	}
 	if v.n > 1 {
 		u.second = &secondUse{principal: u.principal}
 		u.second.principal.secret = v.secrets[1].n
 	}
 	u.limit(v, now)
+	return u
+}
+
+// keep hangs u on its record in place of old. If somebody was faster and made
+// the same, that is returned.
+func (m *Manager) keep(rec *Record, old, u *use) *use {
 	if rec.use.CompareAndSwap(old, u) {
 		m.usage.track(u)
-	} else if won, _ := m.lastUse(rec); won != nil && won.plan == u.plan { // somebody was faster, or another Manager has its own there
-		return won, nil
+	} else if won, _ := m.lastUse(rec); won != nil && won.plan == u.plan { // else another Manager has its own there
+		return won
 	}
-	return u, nil
+	return u
 }
 
 // planFor asks for a plan with the time that a store would have.

@@ -99,10 +99,10 @@ func (m *Manager) verify(ctx context.Context, r *attempt) (*Principal, error) {
 	// 3. From an address that the key does not admit the answer stays what it
 	// is for an unknown key. Else the secret is proven, and it may tell more.
 	if v.networks != "" && !admits(v.networks, r.peer()) {
-		return nil, m.deny(&v, secret, nowMicro, r, &Denial{Reason: ReasonInvalid})
+		return nil, m.deny(m.refusedUse(rec, old, &v, now), secret, nowMicro, r, &Denial{Reason: ReasonInvalid})
 	}
 	if reason := v.refuse(secret, nowMicro); reason != "" {
-		return nil, m.deny(&v, secret, nowMicro, r, &Denial{Reason: reason})
+		return nil, m.deny(m.refusedUse(rec, old, &v, now), secret, nowMicro, r, &Denial{Reason: reason})
 	}
 
 	// 4. Plan, environment, owner, permissions.
@@ -110,9 +110,9 @@ func (m *Manager) verify(ctx context.Context, r *attempt) (*Principal, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, _ := u.of(secret)
+	p, _, _ := u.of(secret)
 	if denial := u.refuse(p, r); denial != nil {
-		return nil, m.deny(&v, secret, nowMicro, r, denial)
+		return nil, m.deny(u, secret, nowMicro, r, denial)
 	}
 
 	// 5. Limits: all or none.
@@ -120,7 +120,7 @@ func (m *Manager) verify(ctx context.Context, r *attempt) (*Principal, error) {
 		return nil, err
 	}
 	if r.decision.Limit.N != 0 && !r.decision.Allowed {
-		return nil, m.deny(&v, secret, nowMicro, r, &Denial{Reason: ReasonRateLimited, Decision: r.decision})
+		return nil, m.deny(u, secret, nowMicro, r, &Denial{Reason: ReasonRateLimited, Decision: r.decision})
 	}
 
 	// 6. Counted, and in. The inner of two guards counts nothing again.
@@ -367,10 +367,9 @@ func (m *Manager) askLimiter(ctx context.Context, now time.Time, cost int, bucke
 }
 
 // deny completes the denial of a proven key and counts it.
-func (m *Manager) deny(v *vitals, secret int, now int64, r *attempt, d *Denial) error {
-	p := Principal{pub: v.pub}
-	d.KeyID, d.Owner, d.Peer = p.KeyID(), p.Owner(), r.peer()
-	if !m.usage.denied(d, v.secrets[secret].n, now) {
+func (m *Manager) deny(u *use, secret int, now int64, r *attempt, d *Denial) error {
+	d.KeyID, d.Owner, d.Peer = u.principal.KeyID(), u.principal.Owner(), r.peer()
+	if !m.usage.denied(u, secret, d, now) {
 		return ErrClosed
 	}
 	return d
