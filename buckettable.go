@@ -3,6 +3,7 @@ package apikey
 import (
 	"hash/maphash"
 	"math"
+	"math/bits"
 	"sync"
 	"time"
 	"unique"
@@ -21,6 +22,7 @@ type tokenBucket struct {
 	level float64                   // its tokens then; below 0 after a cut of what was spent; under mu
 	kind  unique.Handle[bucketKind] // zero: dropped; written under mu and the shard's lock, read under either
 	next  *tokenBucket              // in the same chain; under the shard's lock
+	hash  uint64                    // of what names it; never changes
 }
 
 // bucketKind is what many buckets have in common, kept once.
@@ -71,24 +73,27 @@ func (t *bucketTable) find(b *Bucket, create func(swept time.Duration) *tokenBuc
 	defer sh.mu.Unlock()
 	if len(sh.chains) > 0 {
 		for found := *sh.chain(h); found != nil; found = found.next {
+			if found.hash != h { // another one's id is not in the cache
+				continue
+			}
 			if kind := found.kind.Value(); found.id == b.ID && kind.limit.Name == b.Limit.Name && kind.scope == b.Scope {
 				return found
 			}
 		}
 	}
 	made := create(sh.swept)
-	made.kind = kindOf(b)
+	made.kind, made.hash = kindOf(b), h
 	if sh.count == len(sh.chains) {
-		t.resize(sh, max(minChains, 2*len(sh.chains)))
+		sh.resize(max(minChains, 2*len(sh.chains)))
 	}
-	sh.push(h, made)
+	sh.push(made)
 	sh.count++
 	return made
 }
 
 // setKind notes that bucket, which is locked, has become what b asks for.
 func (t *bucketTable) setKind(bucket *tokenBucket, b *Bucket) {
-	sh := &t.shards[t.hash(b.Scope, b.ID, b.Limit.Name)%bucketShards]
+	sh := &t.shards[bucket.hash%bucketShards]
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	bucket.kind = kindOf(b)
@@ -99,10 +104,7 @@ func kindOf(b *Bucket) unique.Handle[bucketKind] {
 }
 
 func (t *bucketTable) hash(scope Scope, id, name string) uint64 {
-	return maphash.Comparable(t.seed, struct {
-		scope    Scope
-		id, name string
-	}{scope, id, name})
+	return maphash.String(t.seed, id) ^ bits.RotateLeft64(maphash.String(t.seed, name)+uint64(scope), 32)
 }
 
 // chain is where the chain of hash h begins.
@@ -110,20 +112,19 @@ func (sh *bucketShard) chain(h uint64) **tokenBucket {
 	return &sh.chains[h/bucketShards&uint64(len(sh.chains)-1)]
 }
 
-func (sh *bucketShard) push(h uint64, b *tokenBucket) {
-	first := sh.chain(h)
+func (sh *bucketShard) push(b *tokenBucket) {
+	first := sh.chain(b.hash)
 	b.next, *first = *first, b
 }
 
 // resize spreads the buckets of sh over n chains, a power of two.
-func (t *bucketTable) resize(sh *bucketShard, n int) {
+func (sh *bucketShard) resize(n int) {
 	old := sh.chains
 	sh.chains = make([]*tokenBucket, n)
 	for _, b := range old {
 		for b != nil {
 			next := b.next
-			kind := b.kind.Value()
-			sh.push(t.hash(kind.scope, b.id, kind.limit.Name), b)
+			sh.push(b)
 			b = next
 		}
 	}
@@ -177,7 +178,7 @@ func (t *TokenBuckets) sweep(sh *bucketShard, from int, at time.Duration) bool {
 		for n > minChains && sh.count < n/2 {
 			n /= 2
 		}
-		t.table.resize(sh, n)
+		sh.resize(n)
 	}
 	return false
 }
