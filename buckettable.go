@@ -27,8 +27,9 @@ type tokenBucket struct {
 
 // bucketKind is what many buckets have in common, kept once.
 type bucketKind struct {
-	scope Scope
-	limit Limit
+	scope          Scope
+	limit          Limit
+	rate, capacity float64 // of limit, in tokens a second and tokens
 }
 
 // dropped reports whether the bucket is no longer in the table. b is locked.
@@ -100,7 +101,7 @@ func (t *bucketTable) setKind(bucket *tokenBucket, b *Bucket) {
 }
 
 func kindOf(b *Bucket) unique.Handle[bucketKind] {
-	return unique.Make(bucketKind{b.Scope, b.Limit})
+	return unique.Make(bucketKind{b.Scope, b.Limit, b.Limit.rate(), float64(b.Limit.Capacity())})
 }
 
 func (t *bucketTable) hash(scope Scope, id, name string) uint64 {
@@ -192,9 +193,8 @@ func (b *tokenBucket) dropIdle(at time.Duration) bool {
 	if at-b.last < sweepIdle {
 		return false
 	}
-	limit := b.kind.Value().limit
-	rate, capacity := limit.rate(), float64(limit.Capacity())
-	if flowTime(capacity-b.levelAt(at, rate, capacity), rate) >= 1 {
+	kind := b.kind.Value()
+	if flowTime(kind.capacity-b.levelAt(at, kind.rate, kind.capacity), kind.rate) >= 1 {
 		return false
 	}
 	b.kind = unique.Handle[bucketKind]{}

@@ -40,18 +40,18 @@ func (t *TokenBuckets) Take(ctx context.Context, now time.Time, n int, buckets [
 	if err := checkTake(n, buckets); err != nil {
 		return Decision{}, err
 	}
-	var few [8]taking
-	takings := takingsOf(few[:0], buckets)
-	if len(takings) > 1 && !sortTakings(takings) {
-		return Decision{}, faults{{"buckets", "must not hold one bucket twice"}}.err()
-	}
 	var d Decision
-	t.take(takings, now, n, &d)
+	for i := 1; i < len(buckets); i++ {
+		if compareBuckets(&buckets[i-1], &buckets[i]) >= 0 {
+			return d, t.takeUnsorted(now, n, buckets, &d)
+		}
+	}
+	t.takeSorted(now, n, buckets, &d)
 	return d, nil
 }
 
 // resolve looks buckets up, makes those that are new, and sorts them: for
-// takeResolved. They are not yet shared, and no two are the same.
+// takeSorted. They are not yet shared, and no two are the same.
 func (t *TokenBuckets) resolve(buckets []Bucket, now time.Time) {
 	at := t.sinceStart(now)
 	for i := range buckets {
@@ -63,11 +63,30 @@ func (t *TokenBuckets) resolve(buckets []Bucket, now time.Time) {
 	slices.SortFunc(buckets, func(a, b Bucket) int { return compareBuckets(&a, &b) })
 }
 
-// takeResolved is Take of buckets that were resolved; n is at least 1 and no
-// bucket's capacity is below it. It sets d, and returns the bucket that d is of.
-func (t *TokenBuckets) takeResolved(now time.Time, n int, buckets []Bucket, d *Decision) *Bucket {
+// takeSorted is Take of buckets in the order in which they are locked; n is at
+// least 1 and no bucket's capacity is below it. It sets d, and returns the
+// bucket that d is of; nil if there is none.
+func (t *TokenBuckets) takeSorted(now time.Time, n int, buckets []Bucket, d *Decision) *Bucket {
+	if len(buckets) <= 2 { // as most are: clearing memory for eight takes as long as a bucket
+		var few [2]taking
+		return t.take(takingsOf(few[:0], buckets), now, n, d)
+	}
 	var few [8]taking
 	return t.take(takingsOf(few[:0], buckets), now, n, d)
+}
+
+// takeUnsorted is takeSorted of buckets in any order.
+func (t *TokenBuckets) takeUnsorted(now time.Time, n int, buckets []Bucket, d *Decision) error {
+	var few [8]taking
+	takings := takingsOf(few[:0], buckets)
+	slices.SortFunc(takings, func(a, b taking) int { return compareBuckets(a.want, b.want) })
+	for i := 1; i < len(takings); i++ {
+		if compareBuckets(takings[i-1].want, takings[i].want) == 0 { // to lock one twice would take for ever
+			return faults{{"buckets", "must not hold one bucket twice"}}.err()
+		}
+	}
+	t.take(takings, now, n, d)
+	return nil
 }
 
 // takingsOf appends a taking for each of buckets to few.
@@ -119,25 +138,6 @@ func checkTake(n int, buckets []Bucket) error {
 
 // isLimit reports whether l lets anything pass, in numbers that can be computed with.
 func (l *Limit) isLimit() bool { return l.N > 0 && l.Per > 0 && l.Burst >= 0 }
-
-// sortTakings puts takings in the order in which buckets are locked, and
-// reports whether no bucket is in them twice: to lock that would take for ever.
-// They mostly come in that order.
-func sortTakings(takings []taking) bool {
-	sorted := true
-	for i := 1; i < len(takings); i++ {
-		c := compareBuckets(takings[i-1].want, takings[i].want)
-		if c == 0 {
-			return false
-		}
-		sorted = sorted && c < 0
-	}
-	if sorted {
-		return true
-	}
-	slices.SortFunc(takings, func(a, b taking) int { return compareBuckets(a.want, b.want) })
-	return sortTakings(takings)
-}
 
 // compareBuckets orders buckets by identity.
 func compareBuckets(a, b *Bucket) int {
@@ -209,13 +209,13 @@ func (t *TokenBuckets) look(tk *taking, now time.Duration) {
 // below 0 too.
 func (t *TokenBuckets) adapt(tk *taking) {
 	b, limit := tk.tokenBucket, &tk.want.Limit
-	tk.rate, tk.capacity = limit.rate(), float64(limit.Capacity())
 	kind := b.kind.Value()
 	if kind.limit == *limit {
+		tk.rate, tk.capacity = kind.rate, kind.capacity
 		return
 	}
-	before := float64(kind.limit.Capacity())
-	b.level = b.levelAt(tk.at, kind.limit.rate(), before) + tk.capacity - before
+	tk.rate, tk.capacity = limit.rate(), float64(limit.Capacity())
+	b.level = b.levelAt(tk.at, kind.rate, kind.capacity) + tk.capacity - kind.capacity
 	b.last = tk.at
 	t.table.setKind(b, tk.want)
 }

@@ -342,7 +342,7 @@ func (m *Manager) take(ctx context.Context, u *use, now time.Time, r *attempt) e
 	if err := ctx.Err(); err != nil {
 		return unavailable("limiter", err)
 	}
-	r.policy = m.buckets.takeResolved(now, cost, u.buckets, &r.decision).policy
+	r.policy = m.buckets.takeSorted(now, cost, u.buckets, &r.decision).policy
 	return nil
 }
 
