@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -61,15 +62,17 @@ type usage struct {
 	inFlight *UsageBatch   // handed over and not acknowledged: repeated unchanged
 }
 
-// usageShard is of some keys: a request waits for a flush only while that
-// handles one key of the same shard.
+// usageShard is of some keys. No request waits to be in its list: they push, a
+// flush takes it whole.
 type usageShard struct {
+	dirty   atomic.Pointer[use] // the list of those to collect, by use.next; usageClosed: nothing is counted any more
 	mu      sync.Mutex
-	dirty   []*use
-	pending map[usageKey]*UsageEntry // nil: none
-	closed  bool
-	_       [16]byte // one cache line each, so that two cores do not share one
+	pending map[usageKey]*UsageEntry // mu; nil: none
+	_       [40]byte                 // one cache line each, so that two cores do not share one
 }
+
+// usageClosed is the list of a shard after Close took the last counts.
+var usageClosed = new(use)
 
 func newUsage(m *Manager) *usage {
 	return &usage{m: m, node: randomBase62(22), sending: make(chan struct{}, 1)}
@@ -105,15 +108,18 @@ func (g *usage) track(u *use) {
 
 // enlist puts u into its shard's list. u.mu is held.
 func (g *usage) enlist(u *use) bool {
-	s := g.shard(u.principal.KeyID())
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return false
+	list := &g.shard(u.principal.KeyID()).dirty
+	for {
+		first := list.Load()
+		if first == usageClosed {
+			return false
+		}
+		u.next = first
+		if list.CompareAndSwap(first, u) {
+			u.dirty = true
+			return true
+		}
 	}
-	s.dirty = append(s.dirty, u)
-	u.dirty = true
-	return true
 }
 
 func (g *usage) shard(id string) *usageShard { return &g.shards[id[len(id)-1]%usageShards] }
@@ -193,7 +199,7 @@ func (g *usage) add(id string, requests int64, last, now time.Time) bool {
 	s := g.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	if s.dirty.Load() == usageClosed { // a last flush drains after it closed, under mu
 		return false
 	}
 	e := s.entry(usageKey{id, 1, at.UnixMicro() / hourMicro})
@@ -263,18 +269,7 @@ func (g *usage) collect(last bool) {
 	defer g.collecting.Unlock()
 	g.gen++
 	for i := range g.shards {
-		s := &g.shards[i]
-		s.mu.Lock()
-		dirty := s.dirty
-		s.dirty = nil
-		s.closed = s.closed || last
-		s.mu.Unlock()
-		for i, u := range dirty {
-			g.collectUse(u)
-			if i%yieldAfter == yieldAfter-1 {
-				runtime.Gosched()
-			}
-		}
+		g.collectShard(&g.shards[i], last)
 	}
 	g.busy = slices.DeleteFunc(g.busy, func(u *use) bool {
 		u.mu.Lock()
@@ -286,6 +281,22 @@ func (g *usage) collect(last bool) {
 		u.rec.use.CompareAndSwap(u, nil)
 		return true
 	})
+}
+
+func (g *usage) collectShard(s *usageShard, last bool) {
+	var empty *use
+	if last || s.dirty.Load() == usageClosed {
+		empty = usageClosed
+	}
+	u := s.dirty.Swap(empty)
+	for n := 1; u != nil && u != usageClosed; n++ {
+		next := u.next
+		u.next = nil // before a request may push u again; and nothing keeps a list alive
+		g.collectUse(u)
+		if u = next; n%yieldAfter == 0 {
+			runtime.Gosched()
+		}
+	}
 }
 
 // yieldAfter is how many keys a flush goes through before it lets others have

@@ -33,6 +33,7 @@ type use struct {
 	refused   *refusals     // mu: of the newest secret; nil: none yet
 	second    *secondUse    // of the other one; nil if there is none
 	rec       *Record
+	next      *use  // in the shard's list, while dirty
 	collected int64 // mu: the flush that last found it dirty
 }
 
