@@ -148,9 +148,10 @@ func (w *Work) add(x *Work) {
 }
 
 // Probe is a goroutine in the server that calls by turns the guarded handler
-// and the unguarded one, which it repeats until it takes as long, and looks at
-// how long each call took. A pause of the machine or of the runtime hits both
-// alike; what hits the guarded one more often is ours.
+// and the unguarded one, after which it hashes until both took as long, each
+// with a request that it makes for the call, and looks at how long that took. A
+// pause of the machine or of the runtime hits both alike; what hits the guarded
+// one more often is ours.
 type Probe struct {
 	Guarded   Calls         `json:"guarded"` // accepted; one in eight refused
 	Unguarded Calls         `json:"unguarded"`
