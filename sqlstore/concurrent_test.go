@@ -45,6 +45,32 @@ func TestCapOfTwoNodes(t *testing.T) {
 	})
 }
 
+// A change that comes too late is told so while a flush goes on that shares its
+// key, on PostgreSQL: to wait for that one would be a deadlock with it now and then.
+func TestConflictBesideFlush(t *testing.T) {
+	d := sqlstore.PostgreSQL
+	sqltest.Need(t, d)
+	db, s, _ := twoStores(t, d, nil)
+	k := testKey(1, "acct")
+	mustCreate(t, s, k)
+	flush := begin(t, db, d)
+	b := apikey.UsageBatch{Node: "node", Seq: 1, Entries: []apikey.UsageEntry{usageEntry(k.ID, 1)}}
+	if err := s.AddUsage(sqlstore.WithTx(t.Context(), flush), b); err != nil {
+		t.Fatal(err)
+	}
+	k.Version++
+	if err := s.Update(t.Context(), record(t, k), write(k, -1)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	wantError(t, "Update of what was updated", s.Update(ctx, record(t, k), write(k, -1)), apikey.ErrConflict)
+	if err := flush.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, "and after the flush", s.Update(t.Context(), record(t, k), write(k, -1)), apikey.ErrConflict)
+}
+
 // Twenty nodes add usage of the same keys, and a key is deleted meanwhile.
 func TestUsageOfTwentyNodes(t *testing.T) {
 	const nodes, batches, keys = 20, 10, 50

@@ -83,9 +83,9 @@ type statements struct {
 	due                         *statement // the places of those due for rotation
 	usage                       *statement // of the keys of a page
 
-	lockOwner, create, count, update, stored, remove *statement
-	takeNames, insertKey, insertHistory              *statement // where create and update are not one statement
-	removeAll                                        []*statement
+	lockOwner, create, count, update, stored, lockKey, remove *statement
+	takeNames, insertKey, insertHistory                       *statement // where create and update are not one statement
+	removeAll                                                 []*statement
 
 	lockNode, hadBatches, usable, addUsage, addRefusals, addHours, keepBatch *statement
 	hours                                                                    *statement
@@ -129,7 +129,7 @@ func newStatements(d Dialect, prefix string) *statements {
 		due:       compile(dueText),
 		usage:     compile(usageText),
 		lockOwner: compile(t.lockOwner), create: compile(t.create), count: compile(countText), update: compile(t.update),
-		stored: compile(t.stored), remove: compile(removeText),
+		stored: compile(t.stored), lockKey: compile(t.lockKey), remove: compile(removeText),
 		takeNames: compile(t.takeNames), insertKey: compile(t.insertKey), insertHistory: compile(t.insertHistory),
 		lockNode: compile(t.lockNode), hadBatches: compile(t.hadBatches), usable: compile(t.usable), addUsage: compile(t.addUsage),
 		addRefusals: compile(t.addRefusals), addHours: compile(t.addHours), keepBatch: compile(t.keepBatch),

@@ -16,7 +16,9 @@ type texts struct {
 	ofHistory   string // {column} is {argument}, before a place
 	byHistory   string // what its order begins with
 
-	lockOwner, create, update, stored   string
+	lockOwner, create, update           string
+	stored                              string // what is compared with a record that was not replaced
+	lockKey                             string // the same, kept from changing until the transaction ends
 	takeNames, insertKey, insertHistory string
 
 	lockNode, hadBatches, usable, addUsage, addRefusals, addHours, keepBatch string
@@ -29,6 +31,8 @@ type texts struct {
 var tableNames = []string{"schema", "names", "owners", "keys", "usage", "hours", "nodes", "batches", "history"}
 
 const (
+	storedText = `SELECT version, owner, created_at, COALESCE(alias, '') FROM {keys} WHERE id = $id`
+
 	versionsText = `SELECT version, done FROM {schema} ORDER BY version`
 
 	getByIDText    = `SELECT record FROM {keys} WHERE id = $id`

@@ -94,7 +94,8 @@ SELECT $id, NULLIF(CAST($alias AS BINARY), ''), $owner, $created, $version, $env
 FROM (SELECT {live_keys} AS n) live
 WHERE $max < 0 OR live.n < $max`,
 	update:        updateKey,
-	stored:        `SELECT version, owner, created_at, COALESCE(alias, '') FROM {keys} WHERE id = $id FOR UPDATE`,
+	stored:        storedText + ` FOR UPDATE`, // else it is as old as a transaction of the host's
+	lockKey:       storedText + ` FOR UPDATE`,
 	insertHistory: insertChange,
 
 	lockNode: `

@@ -124,7 +124,10 @@ WITH live AS (SELECT {live_keys} AS n
 	SELECT $change_owner, $change_key, $alias, $change_at, $entry FROM made RETURNING 1
 )
 SELECT (SELECT COUNT(*) FROM told), CASE WHEN $channel = '' THEN NULL ELSE pg_notify($channel, '') END`,
-	stored: `SELECT version, owner, created_at, COALESCE(alias, '') FROM {keys} WHERE id = $id FOR UPDATE`,
+	// It locks nothing: whoever asks for the lock of a row that a flush shares,
+	// while another change of the row is being committed, meets a deadlock.
+	stored:  storedText,
+	lockKey: storedText + ` FOR NO KEY UPDATE`, // for the same reason: the deletion asks for the rest, when no change can come between
 	insertHistory: `
 WITH told AS (
 	INSERT INTO {history} (owner, key_id, alias, at, entry) VALUES ($change_owner, $change_key, $alias, $change_at, $entry)

@@ -84,7 +84,8 @@ SELECT $id, NULLIF($alias, ''), $owner, $created, $version, $environment, $revok
 FROM (SELECT {live_keys} AS n) live
 WHERE $max < 0 OR live.n < $max`,
 	update:        updateKey,
-	stored:        `SELECT version, owner, created_at, COALESCE(alias, '') FROM {keys} WHERE id = $id`,
+	stored:        storedText,
+	lockKey:       storedText,
 	insertHistory: insertChange,
 
 	lockNode: `

@@ -161,7 +161,7 @@ func (s *Store) Delete(ctx context.Context, id string, w apikey.Write) error {
 	return s.write(ctx, func(x *session) error {
 		var version, created int64
 		var owner, alias string
-		err := x.row(ctx, s.sql.stored, a).Scan(&version, &owner, &created, &alias)
+		err := x.row(ctx, s.sql.lockKey, a).Scan(&version, &owner, &created, &alias)
 		if errors.Is(err, sql.ErrNoRows) {
 			return apikey.ErrNotFound
 		}
