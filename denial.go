@@ -112,10 +112,10 @@ func (d *Denial) Detail() string {
 }
 
 // UnavailableError says that a store, plan or limiter failed, panicked or
-// answered nonsense, so that nobody can say whether the request is good. It is
-// refused: 503.
+// answered nonsense, or that a digest cannot be checked here and now, so that
+// nobody can say whether the request is good. It is refused: 503.
 type UnavailableError struct {
-	Op         string // "store", "plan", "limiter" or "pepper"
+	Op         string // "store", "plan", "limiter", "pepper", "digest" (a stored one that is malformed or not allowed), "scheme" (its Split) or "hash" (too many slow ones at once)
 	Err        error
 	RetryAfter time.Duration // what to tell the client; 0: 1 s
 }

@@ -31,7 +31,7 @@ import (
 // Anything else, and what is above these bounds, is [ErrInvalid].
 //
 // The last four are slow, which a [Scheme] must allow. Each attempt with a
-// token of such a key takes a processor for up to half a second and 64 MiB, so
+// token of such a key takes a processor for up to about a second and 64 MiB, so
 // that no more than half of them compute at once, one for each key (an argon2id
 // takes as many as it has lanes, all of that half at most): what comes
 // meanwhile, a second request with the same key too, is answered 503.

@@ -61,6 +61,12 @@ func (d Digest) GobEncode() ([]byte, error)   { return []byte(maskedDigest), nil
 // plain SHA-256, still verify and are replaced at the next good use of their
 // token. Take an old pepper out once no key has been verified by it any more;
 // from then on tokens that still have its digest are answered 503.
+//
+// A node answers the same for every digest that another node made under a
+// pepper which it lacks. So where several nodes share a Store, put a new pepper
+// behind the present one on each of them, and first when the last one has it.
+// The very first pepper cannot be behind another: stop the nodes that lack it
+// before one that has it takes requests.
 type Pepper struct {
 	version uint32
 	key     func() []byte

@@ -63,6 +63,18 @@ func TestModulesAgree(t *testing.T) {
 	}
 }
 
+// unfetchable matches a path that go get puts into no module (golang.org/x/mod/module.CheckFilePath): one
+// file of such a name, and nobody can require the module.
+var unfetchable = regexp.MustCompile(`(?i)(^|/)(con|prn|aux|nul|com[1-9]|lpt[1-9])(\.[^/]*)?(/|$)|[^\w!#$%&()+,./=@\[\]^{}~ -]|\.(/|$)`)
+
+func TestFileNamesFitAModule(t *testing.T) {
+	for _, file := range repositoryFiles(t) {
+		if found := unfetchable.FindString(filepath.ToSlash(file)); found != "" {
+			t.Errorf("%s: go get refuses a module with %q in a path", file, found)
+		}
+	}
+}
+
 // machinePath matches a path into somebody's machine. It is put together here so that it does not match this file.
 var machinePath = regexp.MustCompile(`(^|[^\w.\-/])/(` + strings.Join([]string{"root", "home", "work", "Users"}, "|") + `)(/|\b)|[A-Z]:\\Users`)
 

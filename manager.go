@@ -60,8 +60,8 @@ type Config struct {
 	// stop one that does not. 0: 2 s.
 	StoreTimeout time.Duration
 
-	// FlushInterval is how often usage goes to the Store. A crash loses at
-	// most this much. 0: 5 s.
+	// FlushInterval is how often usage goes to the Store. A crash loses what
+	// came since the last flush that succeeded. 0: 5 s.
 	FlushInterval time.Duration
 
 	// Now is the clock. nil: time.Now.
@@ -332,7 +332,7 @@ func (m *Manager) Plan(ctx context.Context, owner string) (Plan, error) {
 func (m *Manager) Now() time.Time { return m.now() }
 
 // List lists keys of one owner, or with q.AllOwners of all: for operators'
-// tools. Errors: [ErrInvalid], [ErrOwner], [*UnavailableError].
+// tools. Errors: [ErrInvalid], [ErrOwner], [*UnavailableError], [ErrClosed].
 func (m *Manager) List(ctx context.Context, q Query) (Page, error) {
 	if m.closed.Load() {
 		return Page{}, ErrClosed
@@ -367,8 +367,9 @@ func (s SecretState) String() string {
 }
 
 // Lookup says whose token this is, for reports of leaks: the key, which of its
-// tokens it is, and whether that one still stands. [ErrNotFound]: it is none of ours. It
-// counts nothing and takes from no limit.
+// tokens it is, and whether that one still stands. It counts nothing and takes
+// from no limit. Errors: [ErrNotFound], if it is none of ours;
+// [*UnavailableError], if that cannot be said; [ErrClosed].
 func (m *Manager) Lookup(ctx context.Context, token string) (*Key, SecretState, error) {
 	if m.closed.Load() {
 		return nil, SecretState{}, ErrClosed

@@ -60,7 +60,7 @@ type Issued struct {
 type Format struct {
 	Prefix      string // "rd_sk_": 2 to 20 of a-z 0-9 _, begins with a letter, ends in _; no two formats have the same
 	Environment string // of every key issued in it; "" is one. Up to 64 of a-z 0-9 _ -
-	IDLen       int    // base62 characters of the key's ID in the token: 7 to 32; 0: 12. With 7, half of all IDs are hit by chance at 2 million keys; Create then tries again
+	IDLen       int    // base62 characters of the key's ID in the token: 7 to 32; 0: 12. With 7 the chance that any two of 2 million keys draw the same ID is nearly one half; Create then tries again
 	SecretLen   int    // base62 characters of secret: 19 (112 bits, OWASP ASVS 5.0 6.5.2) to 64; 0: 27 (160 bits)
 	NoIssue     bool   // accepted, no longer issued
 }

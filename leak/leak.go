@@ -23,7 +23,7 @@ import (
 // of the key names it.
 const ActorID = "github-secret-scanning"
 
-// Bounds of a request. A token of this module has 40 bytes or more, and with
+// Bounds of a request. A token of this module has 34 bytes or more, and with
 // what is around it a mebibyte holds about 8,000 of them.
 const (
 	MaxBody   = 1 << 20 // bytes

@@ -237,6 +237,27 @@ func TestWatchOfAnotherNodeThatCommitsLate(t *testing.T) {
 	})
 }
 
+// So is one after a leap of the numbers, as there is one when Watch begins on a
+// history from which all was pruned; on MariaDB, where the numbers lead.
+func TestWatchAfterALeap(t *testing.T) {
+	d := sqlstore.MySQL
+	sqltest.Need(t, d)
+	db, one, two := twoStores(t, d, nil)
+	if _, err := db.ExecContext(t.Context(), "ALTER TABLE apikey_history AUTO_INCREMENT = 20001"); err != nil {
+		t.Fatal(err)
+	}
+	w := watching(t, two)
+	late, early := testKey(1, "acct"), testKey(2, "acct")
+	tx := begin(t, db, d)
+	mustCreateIn(t, one, sqlstore.WithTx(t.Context(), tx), late)
+	mustCreate(t, one, early)
+	eventually(t, "the one that committed first", func() bool { _, n := w.read(early.ID); return n == 1 })
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the one that committed late", func() bool { _, n := w.read(late.ID); return n == 1 })
+}
+
 func mustCreateIn(t *testing.T, s *sqlstore.Store, ctx context.Context, k *apikey.Key) { //nolint:revive // the ctx of a transaction
 	t.Helper()
 	if err := s.Create(ctx, record(t, k), write(k, -1)); err != nil {

@@ -45,6 +45,7 @@ func TestListLooksAtFewKeysAtOnce(t *testing.T) {
 				{AllOwners: true, RotatedBefore: epoch.Add(20 * time.Second), States: notRevoked, Text: "name 1"},
 				{AllOwners: true, RotatedBefore: epoch.Add(9 * time.Second), States: notRevoked[:1]},
 				{AllOwners: true, RotatedBefore: epoch, States: notRevoked},
+				{AllOwners: true, RotatedBefore: epoch.Add(time.Second + 1), States: notRevoked}, // columns hold microseconds
 				{AllOwners: true, RotatedBefore: epoch.Add(20 * time.Second), States: []apikey.State{apikey.StateRevoked}},
 				{Owner: "acct", RotatedBefore: epoch.Add(20 * time.Second), States: notRevoked},
 				{Owner: "nobody", Text: "name"},

@@ -188,6 +188,18 @@ func (s *Store) SentByCount(ctx context.Context, rec *apikey.Record, w apikey.Wr
 	return r.sent, err
 }
 
+// SentByPoll is what one poll of Watch sends, on PostgreSQL.
+func (s *Store) SentByPoll(ctx context.Context) ([]Sent, error) {
+	f := &snapshotFeed{store: s}
+	if err := f.begin(ctx); err != nil {
+		return nil, err
+	}
+	r := &recorder{runner: s.db}
+	var snapshot, server, id, alias string
+	err := (&session{s, r}).row(ctx, s.sql.feedNext, args{"snapshot": f.snapshot, "number": int64(maxTold) + 1}).Scan(&snapshot, &server, &id, &alias)
+	return r.sent, err
+}
+
 // SentByHistory is what History sends, and the page.
 func (s *Store) SentByHistory(ctx context.Context, q apikey.HistoryQuery) ([]Sent, apikey.HistoryPage, error) {
 	r := &recorder{runner: s.db}

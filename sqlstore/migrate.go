@@ -146,10 +146,10 @@ func (m *migration) mysql(ctx context.Context) error {
 }
 
 func (m *migration) sqlite(ctx context.Context) error {
-	_, err := m.conn.ExecContext(ctx, "BEGIN IMMEDIATE")
-	for n := 1; err != nil && m.store.retryBusy(ctx, err, n); n++ {
-		_, err = m.conn.ExecContext(ctx, "BEGIN IMMEDIATE")
-	}
+	err := m.store.untilFree(ctx, func() error {
+		_, err := m.conn.ExecContext(ctx, "BEGIN IMMEDIATE")
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -211,6 +211,28 @@ func TestHistoryPlans(t *testing.T) {
 	})
 }
 
+// A restored dump brings transaction numbers of the other server, which are far
+// above: a poll reads none of them.
+func TestPollPlanAfterRestore(t *testing.T) {
+	sqltest.Need(t, sqlstore.PostgreSQL)
+	db := sqltest.Open(t, sqlstore.PostgreSQL)
+	s := sqltest.StoreIn(t, db.DB, sqlstore.PostgreSQL, nil)
+	for _, text := range []string{
+		`INSERT INTO apikey_history (xid, owner, key_id, alias, at, entry)
+SELECT (1000000000000 + i)::text::xid8, 'acct', 'Key' || i, '', 0, '{}' FROM generate_series(1, 20000) i`,
+		"ANALYZE apikey_history",
+	} {
+		if _, err := db.ExecContext(t.Context(), text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sent, err := s.SentByPoll(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	few(t, db, sqlstore.PostgreSQL, "poll", sent, 10)
+}
+
 // few holds the plans of what was sent to looking at no table as a whole and at
 // most rows in all.
 func few(t *testing.T, db *sqltest.Database, d sqlstore.Dialect, name string, sent []sqlstore.Sent, most int) {

@@ -36,6 +36,7 @@ func TestPrune(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		now := time.Now()
 		for _, step := range []struct {
 			after                 time.Duration
 			hours, changes, nodes int
@@ -44,8 +45,8 @@ func TestPrune(t *testing.T) {
 			{24 * time.Hour, 72, 3, 3},
 			{49 * time.Hour, 71, 1, 3},
 			{72 * time.Hour, 48, 0, 3},
-			{30*24*time.Hour + 48*time.Hour, 0, 0, 1},
-			{40 * 24 * time.Hour, 0, 0, 0},
+			{now.AddDate(0, 0, 29).Sub(epoch), 0, 0, 3}, // they have sent now
+			{now.AddDate(0, 0, 31).Sub(epoch), 0, 0, 0},
 		} {
 			if err := s.Prune(t.Context(), epoch.Add(step.after)); err != nil {
 				t.Fatal(err)
@@ -58,6 +59,30 @@ func TestPrune(t *testing.T) {
 		page, err := s.List(t.Context(), apikey.Query{Owner: "acct", Limit: 1})
 		if err != nil || page.Keys[0].Usage.Requests != 72 {
 			t.Errorf("totals: %v, %v; want 72 requests", page.Keys[0].Usage, err)
+		}
+	})
+}
+
+// What an import brings was used long ago, and is counted once all the same if
+// its batch comes again.
+func TestPruneBetweenRepeats(t *testing.T) {
+	sqltest.Each(t, func(t *testing.T, d sqlstore.Dialect) {
+		s := sqltest.Store(t, d, nil)
+		k := testKey(1, "acct")
+		mustCreate(t, s, k)
+		now := time.Now()
+		e := usageEntry(k.ID, 1000)
+		e.Hour, e.LastUsed = now.AddDate(-1, 0, 0).Truncate(time.Hour), now.AddDate(-1, 0, 0)
+		for range 2 {
+			if err := s.AddUsage(t.Context(), apikey.UsageBatch{Node: "node", Seq: 1, Entries: []apikey.UsageEntry{e}}); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Prune(t.Context(), now); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := requests(t, s, k); n != 1000 {
+			t.Errorf("%d requests are counted, want 1000", n)
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -13,6 +14,11 @@ import (
 	"strings"
 	"time"
 )
+
+// hostTx is a transaction of the host's. It may be of another pool than the
+// Store's, which has its own connections and so knows none of its prepared
+// statements.
+type hostTx struct{ *sql.Tx }
 
 // runner is what runs statements: a pool, a connection or a transaction.
 type runner interface {
@@ -228,8 +234,9 @@ func (s *Store) read(ctx context.Context, f func(x *session) error) error {
 	var on runner = s.db
 	tx := txFrom(ctx)
 	if tx != nil {
-		on = tx
+		on = hostTx{tx}
 	}
+	began := time.Now()
 	for n := 1; ; n++ {
 		err := s.ready(ctx, on)
 		if err == nil {
@@ -238,28 +245,35 @@ func (s *Store) read(ctx context.Context, f func(x *session) error) error {
 		switch {
 		case err == nil || meaning(err):
 			return err
-		case tx != nil || !s.retry(ctx, err, n):
+		case tx != nil || !s.retry(ctx, err, n, began):
 			return failed(ctx, err)
 		}
 	}
 }
 
-// retry reports whether a call that failed n times, without having changed
-// anything, is to be tried again, and waits for a moment before it says so.
-func (s *Store) retry(ctx context.Context, err error, n int) bool {
-	if ctx.Err() != nil {
-		return false
+// busyWait is how long a Store waits for another process to have written, on
+// SQLite, beside the busy_timeout that the host has set.
+const busyWait = 10 * time.Second
+
+// retry reports whether a call that failed n times since it began, without
+// having changed anything, is to be tried again, and waits for a moment before
+// it says so.
+func (s *Store) retry(ctx context.Context, err error, n int, began time.Time) bool {
+	again := s.dialect.again(err) && n < tries || lostConnection(err) && n < triesLost
+	if s.dialect == SQLite && sqliteBusy(err) {
+		again = time.Since(began) < s.wait
 	}
-	if !(s.dialect.again(err) && n < tries) && !(lostConnection(err) && n < triesLost) {
-		return false
-	}
-	return pause(ctx, n)
+	return again && ctx.Err() == nil && pause(ctx, n)
 }
 
-// retryBusy is retry of what waits for another process to have written, on
-// SQLite: for 10 seconds or so beside the busy_timeout that the host has set.
-func (s *Store) retryBusy(ctx context.Context, err error, n int) bool {
-	return sqliteBusy(err) && n < 400 && ctx.Err() == nil && pause(ctx, n)
+// untilFree calls f, which runs one statement on SQLite, until no other process
+// is in its way.
+func (s *Store) untilFree(ctx context.Context, f func() error) error {
+	began, err := time.Now(), f()
+	for n := 1; sqliteBusy(err) && s.retry(ctx, err, n, began); n++ {
+		err = f()
+	}
+	return err
 }
 
 // pause waits for a moment, a longer one for a greater n, unless ctx ends.
@@ -296,6 +310,7 @@ func (s *Store) write(ctx context.Context, f func(x *session) error) error {
 			return notApplied(ctx, ctx.Err())
 		}
 	}
+	began := time.Now()
 	for n := 1; ; n++ {
 		known, err := s.try(ctx, f)
 		switch {
@@ -303,7 +318,7 @@ func (s *Store) write(ctx context.Context, f func(x *session) error) error {
 			return err
 		case !known:
 			return failed(ctx, err)
-		case !s.retry(ctx, err, n):
+		case !s.retry(ctx, err, n, began):
 			return notApplied(ctx, err)
 		}
 	}
@@ -389,10 +404,10 @@ func (s *Store) tryImmediate(ctx context.Context, f func(x *session) error) (kno
 		return true, err
 	}
 	defer func() { _ = conn.Close() }()
-	_, err = conn.ExecContext(ctx, "BEGIN IMMEDIATE")
-	for n := 1; err != nil && s.retryBusy(ctx, err, n); n++ {
-		_, err = conn.ExecContext(ctx, "BEGIN IMMEDIATE")
-	}
+	err = s.untilFree(ctx, func() error {
+		_, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE")
+		return err
+	})
 	if err != nil {
 		s.undo(ctx, conn) // it may have begun when ctx ended
 		return true, err
@@ -405,10 +420,10 @@ func (s *Store) tryImmediate(ctx context.Context, f func(x *session) error) (kno
 		s.undo(ctx, conn)
 		return true, err
 	}
-	_, err = conn.ExecContext(context.WithoutCancel(ctx), "COMMIT")
-	for n := 1; err != nil && s.retryBusy(ctx, err, n); n++ { // there is no WAL, and somebody reads
-		_, err = conn.ExecContext(context.WithoutCancel(ctx), "COMMIT")
-	}
+	err = s.untilFree(ctx, func() error { // without WAL somebody may read
+		_, err := conn.ExecContext(context.WithoutCancel(ctx), "COMMIT")
+		return err
+	})
 	if err != nil {
 		s.undo(ctx, conn)
 	}
@@ -432,12 +447,15 @@ func (s *Store) writeInside(ctx context.Context, tx *sql.Tx, f func(x *session) 
 		return notApplied(ctx, err)
 	}
 	end := "RELEASE SAVEPOINT apikey_sqlstore"
-	err := f(&session{s, tx})
+	err := f(&session{s, hostTx{tx}})
 	if err != nil {
 		end = "ROLLBACK TO SAVEPOINT apikey_sqlstore"
 	}
-	if _, ended := tx.ExecContext(ctx, end); ended != nil && err == nil {
-		err = ended
+	// Also when ctx has ended, for the transaction may go on without it.
+	during, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitGrace)
+	defer cancel()
+	if _, ended := tx.ExecContext(during, end); ended != nil { // what was done is still in tx
+		return fmt.Errorf("apikey: sqlstore: what is now in the transaction is not known, roll it back: %w (before that: %v)", ended, err) //nolint:errorlint // what f says does not hold any more
 	}
 	if err != nil {
 		return notApplied(ctx, err)

@@ -83,9 +83,9 @@ type statements struct {
 	due                         *statement // the places of those due for rotation
 	usage                       *statement // of the keys of a page
 
-	lockOwner, create, count, update, stored, lockKey, remove *statement
-	takeNames, insertKey, insertHistory                       *statement // where create and update are not one statement
-	removeAll                                                 []*statement
+	lockOwner, create, count, countNow, update, stored, lockKey, remove *statement
+	takeNames, insertKey, insertHistory                                 *statement // where create and update are not one statement
+	removeAll                                                           []*statement
 
 	lockNode, hadBatches, usable, addUsage, addRefusals, addHours, keepBatch *statement
 	hours                                                                    *statement
@@ -99,6 +99,10 @@ type statements struct {
 func newStatements(d Dialect, prefix string) *statements {
 	t := textsOf(d)
 	live := strings.NewReplacer("{never_expire}", t.neverExpire, "{expire_later}", t.expireLater, "{by_expiry}", t.byExpiry).Replace(liveKeys)
+	liveNow := live
+	if d == MySQL { // in a transaction of the host's that sees what was there when it began
+		liveNow = strings.ReplaceAll(live, "LIMIT $most", "LIMIT $most LOCK IN SHARE MODE")
+	}
 	fragments := strings.NewReplacer("{in_ids}", t.inIDs, "{has_text}", t.hasText, "{after}", after, "{until}", until, "{live_keys}", live)
 	compile := func(text string) *statement {
 		if text == "" {
@@ -128,7 +132,7 @@ func newStatements(d Dialect, prefix string) *statements {
 		endOwner:  ofOwner(endSelect + t.ofOwner + endOrder), endAll: ofAll(endSelect + after + endOrder),
 		due:       compile(dueText),
 		usage:     compile(usageText),
-		lockOwner: compile(t.lockOwner), create: compile(t.create), count: compile(countText), update: compile(t.update),
+		lockOwner: compile(t.lockOwner), create: compile(t.create), count: compile(countText), countNow: compile(strings.ReplaceAll(countText, "{live_keys}", liveNow)), update: compile(t.update),
 		stored: compile(t.stored), lockKey: compile(t.lockKey), remove: compile(removeText),
 		takeNames: compile(t.takeNames), insertKey: compile(t.insertKey), insertHistory: compile(t.insertHistory),
 		lockNode: compile(t.lockNode), hadBatches: compile(t.hadBatches), usable: compile(t.usable), addUsage: compile(t.addUsage),

@@ -67,6 +67,7 @@ type Store struct {
 	sql     *statements
 	checked atomic.Bool   // the schema is the one that this version needs
 	scan    int64         // maxScan
+	wait    time.Duration // busyWait
 	writing chan struct{} // SQLite: full while this Store writes, as one at a time can
 
 	mu       sync.Mutex
@@ -103,7 +104,7 @@ func New(db *sql.DB, d Dialect, cfg *Config) (*Store, error) {
 	}
 	return &Store{
 		db: db, dialect: d, cfg: c, sql: newStatements(d, c.TablePrefix),
-		scan: maxScan, writing: make(chan struct{}, 1), prepared: make(map[*statement]*sql.Stmt),
+		scan: maxScan, wait: busyWait, writing: make(chan struct{}, 1), prepared: make(map[*statement]*sql.Stmt),
 		wanted: make(map[*statement]bool),
 	}, nil
 }
@@ -163,7 +164,8 @@ type txKey struct{}
 // WithTx has every call of a Store that is given the context, or one made from
 // it, run inside tx, which the host begins and commits: so deleting a user and
 // revoking their keys is one transaction. What was written is there when tx
-// commits, and whoever asked must not be told before.
+// commits, and whoever asked must not be told before. It may be of another pool
+// than the Store's, on the same database.
 //
 // The transaction is at READ COMMITTED on PostgreSQL and MySQL; on SQLite it
 // was begun by BEGIN IMMEDIATE (_txlock=immediate), or wrote something before

@@ -90,7 +90,7 @@ ORDER BY {by_owner}k.created_at DESC, k.id DESC LIMIT 1 OFFSET $number`
 	expireLater = `owner = $owner AND expires_at > $at AND expires_at <> 0`
 	// By an index of the keys that are not revoked. Sorted so, a plan for a large
 	// table reads nothing else.
-	dueText   = `SELECT created_at, id FROM {keys} WHERE revoked_at = 0 AND rotated_at < $rotated ORDER BY rotated_at LIMIT $number`
+	dueText   = `SELECT created_at, id FROM {keys} WHERE revoked_at = 0 AND rotated_at <= $rotated ORDER BY rotated_at LIMIT $number`
 	usageText = `
 SELECT key_id, secret, requests, limited, denied, last_used, refused_at, refused_peer, refused_reason
 FROM {usage} WHERE key_id {in_ids}`

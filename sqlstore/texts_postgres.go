@@ -161,14 +161,15 @@ ON CONFLICT (node, slot) DO UPDATE SET seq = excluded.seq, key_ids = excluded.ke
 
 	feedNow: `SELECT pg_current_snapshot()::text, pg_postmaster_start_time()::text`,
 	// What was committed since the snapshot, however long ago it was numbered.
-	// The third condition leaves out transaction numbers of another server, which
-	// a restored dump brings along.
+	// The last two conditions leave out transaction numbers of another server, which
+	// a restored dump brings along: far above ours, mostly, so that without a bound
+	// for the index each poll would read them all.
 	feedNext: `
 SELECT pg_current_snapshot()::text, pg_postmaster_start_time()::text, COALESCE(h.key_id, ''), COALESCE(h.alias, '')
 FROM (SELECT 1) one LEFT JOIN LATERAL (
 	SELECT key_id, alias FROM {history}
 	WHERE xid >= pg_snapshot_xmin($snapshot::pg_snapshot) AND NOT pg_visible_in_snapshot(xid, $snapshot::pg_snapshot)
-		AND pg_visible_in_snapshot(xid, pg_current_snapshot())
+		AND xid < pg_snapshot_xmax(pg_current_snapshot()) AND pg_visible_in_snapshot(xid, pg_current_snapshot())
 	LIMIT $number
 ) h ON true`,
 

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-apikey/apikey"
 )
@@ -28,7 +29,7 @@ func (s *Store) AddUsage(ctx context.Context, b apikey.UsageBatch) error {
 	if !storable(b.Node, 255) || b.Node == "" {
 		return fmt.Errorf("%w: %w: sqlstore: Node must be UTF-8 without NUL, of 1 to 255 bytes", apikey.ErrNotApplied, apikey.ErrInvalid)
 	}
-	ids, seen := []string{}, int64(0)
+	ids, seen := []string{}, time.Now().UnixMicro() // what an import brings was used long ago, and is sent now
 	for i := range b.Entries {
 		if e := &b.Entries[i]; isID(e.KeyID) {
 			ids = append(ids, e.KeyID)

@@ -20,7 +20,9 @@ type feed interface {
 }
 
 // Watch is as [apikey.Watcher] says. It polls each Config.PollInterval, misses
-// no change however late its transaction commits, and tells of each once. While
+// no change however late its transaction commits, and tells of each once. On
+// MySQL and MariaDB that is so but for a transaction that was under way already
+// when Watch began, or began again after an error, and 1,000 changes before. While
 // the database fails it goes on trying, and calls changed(nil) when it is back;
 // it returns when ctx ends, or for an [ErrSchema].
 func (s *Store) Watch(ctx context.Context, changed func(refs []string)) error {

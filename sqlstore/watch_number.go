@@ -68,7 +68,7 @@ func (f *numberFeed) news(ctx context.Context) (refs []string, all bool, err err
 		return nil, false, err
 	}
 	for _, n := range numbers {
-		for m := f.last + 1; m < n && f.missing != nil && n-m <= maxMissing; m++ {
+		for m := max(f.last+1, n-maxMissing); m < n && f.missing != nil; m++ {
 			f.missing[m] = time.Now()
 		}
 		f.last = n

@@ -114,8 +114,12 @@ func (x *session) update(ctx context.Context, a args, maxKeys int) (bool, error)
 		return made == 1, err
 	}
 	if maxKeys >= 0 {
+		count := st.count
+		if _, ok := x.on.(hostTx); ok {
+			count = st.countNow
+		}
 		var live int64
-		if err := x.row(ctx, st.count, a).Scan(&live); err != nil || live >= int64(maxKeys) {
+		if err := x.row(ctx, count, a).Scan(&live); err != nil || live >= int64(maxKeys) {
 			return false, err
 		}
 	}
