@@ -386,8 +386,8 @@ func (t *handTable) guard(next http.Handler, perm string, headers bool) http.Han
 		if headers {
 			now := time.Now()
 			remaining := min(k.byKey.TokensAt(now), k.byOwner.TokensAt(now))
-			w.Header().Set("RateLimit-Policy", fmt.Sprintf("%q;q=%d;w=60", "minute", 600_000_000))
-			w.Header().Set("RateLimit", fmt.Sprintf("%q;r=%d;t=%d", "minute", int(remaining), 1))
+			w.Header().Set("Ratelimit-Policy", `"minute";q=600000000;w=60`) // as net/http spells it: else it is spelt anew for each request
+			w.Header().Set("Ratelimit", `"minute";r=`+strconv.Itoa(int(remaining))+";t=1")
 		}
 		w.Header().Set("Cache-Control", "private")
 		w.Header().Set("Vary", "Authorization")

@@ -2,6 +2,7 @@ package apikey_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -145,6 +146,28 @@ func TestForgedHistoryCursor(t *testing.T) {
 		q.After = q.CursorAt(n)
 		if _, err := r.as(operator).History(t.Context(), q); err != nil {
 			t.Errorf("position %d: %v", n, err)
+		}
+	}
+}
+
+// TestStoredLimitThatIsNone: what a tool restored refuses, and harms no bucket.
+func TestStoredLimitThatIsNone(t *testing.T) {
+	for _, limit := range []apikey.Limit{{Name: "l", N: 5}, {Name: "l", Per: time.Second, Burst: 5}} {
+		r := newRig(t, nil)
+		issued := r.issue(apikey.KeyParams{})
+		k := *issued.Key
+		k.Version++
+		k.Limits = []apikey.LimitOverride{{Limit: limit}}
+		rec, err := apikey.NewRecord(&k, apikey.SumToken(issued.Token.Reveal()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		change := apikey.Change{At: r.now(), Action: "restore", KeyID: k.ID, Owner: k.Owner}
+		if err := r.store.Update(t.Context(), rec, apikey.Write{Change: change, MaxKeys: apikey.NoCap}); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := r.Verify(t.Context(), apikey.Request{Token: issued.Token.Reveal()}); !errors.Is(err, apikey.ErrCost) {
+			t.Errorf("%+v: %v, want ErrCost", limit, err)
 		}
 	}
 }

@@ -178,7 +178,11 @@ next:
 	}
 	u.capacity = math.MaxInt
 	for i := range u.buckets {
-		u.capacity = min(u.capacity, u.buckets[i].Limit.Capacity())
+		l := &u.buckets[i].Limit
+		u.capacity = min(u.capacity, l.Capacity())
+		if !l.isLimit() { // restored so by a tool: no number can be said to be below it
+			u.capacity = 0
+		}
 	}
 	if t := u.m.buckets; t != nil {
 		t.resolve(u.buckets, now)

@@ -5,10 +5,10 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
-	"fmt"
 	"hash/crc32"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,7 +34,7 @@ func handGuards() []Subject {
 		},
 		{
 			Name:   "hand-written, all of it",
-			Leaves: "usage is not stored, keys cannot be changed, idle limiters are never dropped, one plan for all; all else apikey does here, without a library",
+			Leaves: "usage is not stored, keys cannot be changed, idle limiters are never dropped, one plan for all; a limit that refuses does not give back what the other gave; the time until the bucket is full is a constant; a refusal is a bare status, without challenge, document or count",
 			Start:  startHandTable,
 		},
 	}
@@ -216,6 +216,8 @@ var protectedByTable http.Handler = http.HandlerFunc(func(w http.ResponseWriter,
 
 // guard is the middleware around verify, with a context of its own type.
 func (t *handTable) guard(next http.Handler, perm string) http.Handler {
+	name := strconv.Quote(t.limit.Name)
+	policy := name + ";q=" + strconv.Itoa(t.limit.N) + ";w=" + strconv.Itoa(int(t.limit.Per.Seconds()))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		if !ok {
@@ -236,8 +238,8 @@ func (t *handTable) guard(next http.Handler, perm string) http.Handler {
 			return
 		}
 		remaining := min(k.byKey.TokensAt(now), k.byOwner.TokensAt(now))
-		w.Header().Set("RateLimit-Policy", fmt.Sprintf("%q;q=%d;w=%d", t.limit.Name, t.limit.N, int(t.limit.Per.Seconds())))
-		w.Header().Set("RateLimit", fmt.Sprintf("%q;r=%d;t=%d", t.limit.Name, int(remaining), 1))
+		w.Header().Set("Ratelimit-Policy", policy) // as net/http spells it: else it is spelt anew for each request
+		w.Header().Set("Ratelimit", name+";r="+strconv.Itoa(int(remaining))+";t=1")
 		w.Header().Set("Cache-Control", "private")
 		w.Header().Set("Vary", "Authorization")
 		next.ServeHTTP(w, r.WithContext(&handContext{r.Context(), k}))

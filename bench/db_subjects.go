@@ -39,13 +39,13 @@ func Databases() []Subject {
 			Subject{
 				Name:   d.name + ", apikey",
 				Module: ownModule + "/sqlstore",
-				Leaves: "a plan, so limits",
+				Leaves: "a plan, so limits; no usage is written meanwhile",
 				Start:  func(w *Workload) (*Running, error) { return startStore(w, d.Dialect, false) },
 			},
 			Subject{
 				Name:   d.name + ", apikey behind keycache",
 				Module: ownModule + "/keycache",
-				Leaves: "a plan, so limits; what is cached serves for an hour instead of 5 s: measured are hits, and keys that are not in the cache, which are looked up each time",
+				Leaves: "a plan, so limits; no usage is written meanwhile; what is cached serves for an hour instead of 5 s: measured are hits, and keys that are not in the cache, which are looked up each time",
 				Start:  func(w *Workload) (*Running, error) { return startStore(w, d.Dialect, true) },
 			},
 		)

@@ -16,7 +16,7 @@ func (d *document) growth() {
 			continue
 		}
 		if first {
-			d.printf("### How cost grows\n\n`Manager.Verify` on a memstore, on one core. × is beside the smallest size. The lines were written down before anything was measured; what lies at most %s × above follows its line.\n\n", digits(bench.Slack))
+			d.printf("### How cost grows\n\n`Manager.Verify` on a memstore, on one core, of keys in use, as in the tables above. × is beside the smallest size. The lines were written down before anything was measured; what lies at most %s × above follows its line.\n\n", digits(bench.Slack))
 			first = false
 		}
 		d.curve(&c, points)

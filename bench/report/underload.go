@@ -22,7 +22,7 @@ func (d *document) load() {
 	d.seriesTable(r.Closed)
 	d.printf("**At a fixed rate** of %s requests a second. A request counts from when it was to be sent.\n\n", count(int64(r.Rate)))
 	d.seriesTable(r.Fixed)
-	d.printf("**Disturbed**: both handlers at the same time, half of that rate each. By computation, which has nothing to do with keys, too: what any work beside requests does.\n\n")
+	d.printf("**Disturbed**: both handlers at the same time, a sixth of that rate each. By computation, which has nothing to do with keys, too: what any work beside requests does.\n\n")
 	d.disturbedTable()
 	d.printf("**From within**: a goroutine of the server calls both handlers by turns, without clients, each with a request that is made for the call, as a server makes it; the time by which the unguarded one is faster is filled with hashing. A pause of the machine or of the runtime hits both alike: it is ours if the guarded handler has such calls more often than chance has it in one case of twenty, if a call took more than 5 ms of processor time, or if one waited for a lock for so long.\n\n")
 	d.probeTable()
