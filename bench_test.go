@@ -451,6 +451,28 @@ func BenchmarkGuardAll(b *testing.B) {
 	}
 }
 
+// BenchmarkVerifySeldom is of keys that are used once between two flushes: what
+// was kept of them is let go each time.
+func BenchmarkVerifySeldom(b *testing.B) {
+	f := newFixture(b, 100_000, true)
+	b.ReportAllocs()
+	i := len(f.tokens)
+	for b.Loop() {
+		if i == len(f.tokens) {
+			b.StopTimer()
+			if err := f.m.Flush(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+			i = 0
+			b.StartTimer()
+		}
+		if _, _, err := f.m.Verify(b.Context(), apikey.Request{Token: f.tokens[i]}); err != nil {
+			b.Fatal(err)
+		}
+		i++
+	}
+}
+
 // BenchmarkVerifyBesideSlowHashes shows what a flood of attempts on keys with
 // slow hashes does to the others: the 99th percentile of native tokens, quiet
 // and flooded.

@@ -116,6 +116,22 @@ func (p *plans) fresh(until, now int64) bool {
 	return left > 0 && left <= p.ttl.Microseconds()
 }
 
+// remembered is the plan for a verification; nil if it must be asked for.
+func (p *plans) remembered(owner string, now int64) *planEntry {
+	part := p.part(owner)
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	return p.freshEntry(part, owner, now)
+}
+
+// freshEntry is what part, which is locked, has of owner; nil if it is too old.
+func (p *plans) freshEntry(part *planPart, owner string, now int64) *planEntry {
+	if e := part.entries[owner]; e != nil && p.fresh(e.until.Load(), now) {
+		return e
+	}
+	return nil
+}
+
 // get is the plan for a verification: remembered, or asked for. Requests that
 // want the same owner's plan at once share one question; if that fails when the
 // asker has gone away or has no time left, the next in line asks again.
@@ -123,7 +139,7 @@ func (p *plans) get(ctx context.Context, owner string, now int64) (*planEntry, e
 	part := p.part(owner)
 	for {
 		part.mu.Lock()
-		if e := part.entries[owner]; e != nil && p.fresh(e.until.Load(), now) {
+		if e := p.freshEntry(part, owner, now); e != nil {
 			part.mu.Unlock()
 			return e, nil
 		}

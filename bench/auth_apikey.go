@@ -35,7 +35,7 @@ func ownGuards() []Subject {
 }
 
 // seldom is what a benchmark of keys in use does not show.
-const seldom = "usage is flushed and plans are asked for once an hour instead of every 5 and 10 s, so that every key is measured in use: one that is used at most once between two flushes takes about 5 µs more, each time"
+const seldom = "usage is flushed and plans are asked for once an hour instead of every 5 and 10 s, so that every key is measured in use: one that is used at most once between two flushes takes about 3 µs more, each time (BenchmarkVerifySeldom)"
 
 const ownModule = "github.com/go-apikey/apikey"
 
