@@ -11,7 +11,7 @@ import (
 
 // Digests under a key that is not in the database. It may be added to a
 // service that has none, and replaced: what is there goes on working and is
-// changed over as it is used.
+// changed over as it is used. On several nodes the order counts: see [Pepper].
 func ExamplePepper() {
 	ctx := context.Background()
 	store := memstore.New()

@@ -37,7 +37,8 @@ func (a Actor) covers(p Permissions) bool { return a.operator || a.Ceiling.Cover
 // owner, [ErrInvalid] for input out of bounds, [ErrForbidden] if the actor may
 // not, [*UnavailableError] if the store or the plan failed and nothing was
 // changed, [*OutcomeUnknownError] if a write failed and nobody can say whether
-// it happened, and [ErrClosed].
+// it happened, [ErrClosed], and the context's own error if that had ended before
+// anything was asked.
 type Keyring struct {
 	m     *Manager
 	owner string
