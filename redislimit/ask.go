@@ -24,8 +24,7 @@ type question struct {
 	key    string
 	ahead  int     // tokens wanted beyond n
 	id     float64 // of the lease to make for them
-	old    float64 // the lease that ends; 0: none
-	back   int     // its unspent tokens
+	old    lease   // that ends
 }
 
 // reply is what the script answers of the buckets of one request: doubles, the
@@ -74,11 +73,7 @@ var (
 // ask has the script decide, by end, or where that is 0 within the timeout. n is
 // 0 where leases only end.
 func (l *Limiter) ask(ctx context.Context, end time.Duration, n int, questions []question) (reply, error) {
-	lane, where := l.lanes[0], 0
-	if len(l.lanes) > 1 {
-		where = slot(questions[0].bucket.Owner)
-		lane = l.lanes[where*len(l.lanes)/slots]
-	}
+	lane, where := l.lane(questions[0].bucket.Owner)
 	now := time.Since(l.start)
 	if !lane.breaker.try(now) {
 		return "", errOpen
@@ -109,6 +104,15 @@ func (l *Limiter) ask(ctx context.Context, end time.Duration, n int, questions [
 	return answer, nil
 }
 
+// lane is the one that asks for an owner, and where is the owner's slot.
+func (l *Limiter) lane(owner string) (la *lane, where int) {
+	if !l.bySlot.Load() {
+		return l.lanes[0], 0
+	}
+	where = slot(owner)
+	return l.lanes[where*len(l.lanes)/slots], where
+}
+
 // calls are those that are over, to be used again.
 var calls = sync.Pool{New: func() any { return new(call) }}
 
@@ -119,7 +123,7 @@ func newCall(n int, questions []question) *call {
 	c.state.Store(queued)
 	leases := 0.0
 	for i := range questions {
-		if questions[i].ahead > 0 || questions[i].old > 0 {
+		if questions[i].ahead > 0 || questions[i].old.id > 0 {
 			leases = 1
 		}
 	}
@@ -136,8 +140,8 @@ func newCall(n int, questions []question) *call {
 		if leases > 0 {
 			c.number(float64(q.ahead))
 			c.number(q.id)
-			c.number(q.old)
-			c.number(float64(q.back))
+			c.number(q.old.id)
+			c.number(float64(q.old.hand))
 		}
 	}
 	return c

@@ -140,6 +140,36 @@ func TestCluster(t *testing.T) {
 	}
 }
 
+// A plain client of a server in cluster mode, which takes no script of two
+// slots, serves all owners, also the first that come together.
+func TestClientOfClusterNode(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "--cluster-enabled", "yes")
+	s.do("cluster", "addslotsrange", 0, 16383)
+	eventually(t, "the cluster is up", func() error {
+		if info := s.do("cluster", "info").(string); !containsLine(info, "cluster_state:ok") {
+			return errors.New(info)
+		}
+		return nil
+	})
+	for _, lease := range []int{0, 10} {
+		l := newLimiter(t, s.client(), &redislimit.Config{Lease: lease, Timeout: 10 * time.Second})
+		var wg sync.WaitGroup
+		for w := range 32 {
+			wg.Go(func() {
+				list := keyBucket(fmt.Sprint("o", w), fmt.Sprint("k", lease), hour)
+				for i := range 10 {
+					if d, _, err := take(l, list); err != nil || !d.Allowed || lease == 0 && d.Remaining != 9-i {
+						t.Errorf("take %d of 10: %+v, %v", i, d, err)
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+	}
+}
+
 func serves(l apikey.Limiter, lists [][]apikey.Bucket) error {
 	for _, list := range lists {
 		if _, _, err := take(l, list); err != nil {

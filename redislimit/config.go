@@ -15,14 +15,18 @@ type Config struct {
 	Prefix string
 
 	// Timeout is the longest that a decision may take, after which it counts as
-	// failed. 0: 100 ms; 1 ms to 1 minute.
+	// failed. It should be at least twice the round trip to Redis, better four
+	// times: the first call on a new connection takes so many, and fails where
+	// there is less. 0: 100 ms; 1 ms to 1 minute.
 	Timeout time.Duration
 
 	// OnFailure is what happens to requests while Redis cannot be asked.
 	OnFailure OnFailure
 
 	// Nodes is over how many nodes Fallback divides each limit; with Fallback
-	// it is required.
+	// it is required. A node's share of the burst is never below what one
+	// request takes: where the burst is less than Nodes times that, all nodes
+	// together have more than the burst. Their rates add up to the limit's.
 	Nodes int
 
 	// Lease is how many tokens a node takes ahead from a bucket that is in use,
@@ -44,7 +48,7 @@ type OnFailure int
 // The answers while Redis fails.
 const (
 	Deny                   OnFailure = iota // an error, which a Manager answers with 503
-	Fallback                                // limits ÷ Config.Nodes, counted in this process
+	Fallback                                // each limit's share of one in Config.Nodes, counted in this process
 	InsecureAdmitOnFailure                  // everything passes, without any limit
 )
 

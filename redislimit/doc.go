@@ -25,7 +25,8 @@
 // by two clocks of its own, also when it was stopped meanwhile. What lies idle
 // goes back after a quarter of Config.LeaseTime; a node that dies loses what
 // it had in hand. A node takes no more than a quarter of what is there, so a
-// bucket that is nearly empty is shared token by token.
+// bucket that is nearly empty is shared token by token. What could not be given
+// back because Redis failed is not used any more, and is given back later.
 //
 // The price: Remaining and Reset of a Decision are what the node knew when it
 // last asked, less what it spent itself; a changed limit holds on a node from
@@ -37,15 +38,22 @@
 // A decision takes at most Config.Timeout. After three failures in a row Redis
 // is asked once in 100 ms only, until it answers; all other requests are
 // answered at once as Config.OnFailure says. Leases in hand are used to their
-// end.
+// end, but for those that were on their way back, and some that lie idle, by
+// which the limiter tries whether Redis is back.
 //
 // What Redis forgets is full again: after FLUSHALL, after a restart without
-// persistence, and for what a replica that is promoted had not yet heard
-// (replication is asynchronous). A clock of Redis that is set forward gives the
+// persistence, for what a replica that is promoted had not yet heard
+// (replication is asynchronous), and for what is evicted where Redis has a
+// maxmemory-policy other than noeviction. With noeviction a Redis that is full
+// fails, and Config.OnFailure decides. A clock of Redis that is set forward gives the
 // tokens of that time, and one that is set back gives none until it is where it
 // was. A call that failed may have taken its tokens: who retries pays twice.
 //
 // # The client
+//
+// It is a *redis.Client, also one that Sentinel leads to the primary, or a
+// *redis.ClusterClient, which a cluster of more than one master needs. A
+// *redis.Client does for a single address that has all slots.
 //
 // Whatever the client's options, a decision ends within Config.Timeout. With
 // these of go-redis its failures are noticed, and over, sooner:

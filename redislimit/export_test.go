@@ -66,13 +66,46 @@ func (l *Limiter) AgeLeases(wall bool) {
 // HoldLeases keeps l from giving leases back by itself, as if it were stopped.
 func (l *Limiter) HoldLeases() { l.leases.sweeping.Store(true) }
 
+// SweepIdle gives all leases back as if they lay idle.
+func (l *Limiter) SweepIdle(ctx context.Context) error {
+	for i := range l.leases.shards {
+		sh := &l.leases.shards[i]
+		sh.mu.Lock()
+		for _, e := range sh.buckets {
+			e.touched -= l.cfg.LeaseTime / 4
+		}
+		sh.mu.Unlock()
+	}
+	return l.sweep(ctx, false)
+}
+
+// Flying reports whether l is taking tokens ahead.
+func (l *Limiter) Flying() bool {
+	for i := range l.leases.shards {
+		sh := &l.leases.shards[i]
+		sh.mu.Lock()
+		defer sh.mu.Unlock()
+		for _, e := range sh.buckets {
+			if e.flight != nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Entries is how many buckets l knows.
+func (l *Limiter) Entries() int { return l.leases.len() }
+
 // ReturnTwice gives the lease of the only bucket back, twice, as a client does
 // that repeats a call whose answer was lost.
 func (l *Limiter) ReturnTwice(ctx context.Context) error {
 	for i := range l.leases.shards {
-		for _, q := range l.leases.shards[i].sweep(nil, l.moment(), l.cfg.LeaseTime, true) {
+		s := sweeper{limiter: l, all: true}
+		s.collect(&l.leases.shards[i], l.moment())
+		for j := range s.returns {
 			for range 2 {
-				if _, err := l.ask(ctx, 0, 0, []question{q}); err != nil {
+				if err := l.giveBack(ctx, &s.returns[j]); err != nil {
 					return err
 				}
 			}

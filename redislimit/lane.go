@@ -14,8 +14,9 @@ import (
 )
 
 // lane sends the calls of many goroutines together. It has a few senders, each
-// with one batch in flight; what comes meanwhile goes with the next. There is
-// no goroutine while there is nothing to send.
+// with one batch in flight; what comes meanwhile goes with the next. Where that
+// would wait, because the way to Redis is long, there are more. There is no
+// goroutine while there is nothing to send.
 type lane struct {
 	limiter *Limiter
 	breaker breaker
@@ -26,16 +27,20 @@ type lane struct {
 }
 
 const (
-	maxSenders = 3   // so that Redis has the next batch when it has decided one
-	maxBatch   = 256 // calls
-	maxScript  = 64  // decisions of one script, while which Redis does nothing else
+	fewSenders = 3                    // so that Redis has the next batch when it has decided one
+	maxSenders = 32                   // while a batch has waited for patience
+	patience   = 3 * time.Millisecond // longer than what is near takes
+	maxBatch   = 256                  // calls
+	maxScript  = 64                   // decisions of one script, while which Redis does nothing else
 )
 
 // batch is calls that go together, and end together.
 type batch struct {
 	calls []*call
-	end   time.Duration // a Timeout after the first of them came
+	begin time.Duration // when the first of them came
+	end   time.Duration // a Timeout later
 	timer *time.Timer   // ends it then
+	late  *time.Timer   // gets it a sender; nil: there is one
 	once  sync.Once
 	done  chan struct{} // closed when all calls have their answers, or err is set
 	err   error
@@ -62,7 +67,7 @@ func (b *batch) over() bool {
 type call struct {
 	keys    []string
 	request []byte
-	slot    int // of a cluster
+	slot    int // of a cluster; 0 where there is none
 	state   atomic.Int32
 	answer  reply
 	err     error
@@ -107,25 +112,49 @@ func (la *lane) join(now time.Duration, c *call) *batch {
 		b = la.queue[n-1]
 	} else {
 		timeout := la.limiter.cfg.Timeout
-		b = &batch{end: now + timeout, done: make(chan struct{})}
+		b = &batch{begin: now, end: now + timeout, done: make(chan struct{})}
 		b.timer = time.AfterFunc(timeout, func() { b.finish(func() { b.err = errTimeout }) })
 		la.queue = append(la.queue, b)
+		if la.senders >= fewSenders {
+			b.late = time.AfterFunc(patience, la.hurry)
+		}
 	}
 	b.calls = append(b.calls, c)
-	la.startSender()
+	la.startSender(now)
 	return b
 }
 
+// hurry is called when a batch has waited for patience.
+func (la *lane) hurry() {
+	la.mu.Lock()
+	defer la.mu.Unlock()
+	la.startSender(la.now())
+}
+
+func (la *lane) now() time.Duration { return time.Since(la.limiter.start) }
+
+// mostSenders is how many there may be at now. la is locked.
+func (la *lane) mostSenders(now time.Duration) int {
+	switch {
+	case len(la.queue) == 0:
+		return 0
+	case now-la.queue[0].begin < patience:
+		return fewSenders
+	default:
+		return maxSenders
+	}
+}
+
 // startSender starts a sender if there is use for one. la is locked.
-func (la *lane) startSender() {
-	if la.senders < maxSenders && len(la.queue) > 0 {
+func (la *lane) startSender(now time.Duration) {
+	if la.senders < la.mostSenders(now) {
 		la.senders++
 		go la.send()
 	}
 }
 
-// send sends until the queue is empty. Where the client hangs for longer than
-// the timeout, its place is another's.
+// send sends until there are enough others. Where the client hangs for longer
+// than the timeout, its place is another's.
 func (la *lane) send() {
 	for {
 		runtime.Gosched() // who is ready to join may do so
@@ -142,13 +171,17 @@ func (la *lane) send() {
 	}
 }
 
+// next is the batch that a sender is to send; nil: none, and it ends.
 func (la *lane) next() *batch {
 	la.mu.Lock()
 	defer la.mu.Unlock()
-	for len(la.queue) > 0 {
+	for now := la.now(); la.senders <= la.mostSenders(now); {
 		b := la.queue[0]
 		la.queue[0] = nil
 		la.queue = la.queue[1:]
+		if b.late != nil {
+			b.late.Stop()
+		}
 		if !b.over() {
 			return b
 		}
@@ -161,7 +194,7 @@ func (la *lane) replace() {
 	la.mu.Lock()
 	defer la.mu.Unlock()
 	la.senders--
-	la.startSender()
+	la.startSender(la.now())
 }
 
 // exchange sends the calls of b in one pipeline and ends it.
@@ -176,8 +209,9 @@ func (l *Limiter) exchange(b *batch) {
 	}
 	scripts := together(waited)
 	l.pipeline(ctx, scripts, "evalsha", l.hash)
+	scripts = l.divide(ctx, scripts)
 	// A node that is new, was flushed or restarted lacks the script.
-	l.pipeline(ctx, slices.DeleteFunc(slices.Clone(scripts), func(s *script) bool { return !s.missing() }), "eval", l.source)
+	l.pipeline(ctx, slices.DeleteFunc(slices.Clone(scripts), func(s *script) bool { return !s.refused("NOSCRIPT") }), "eval", l.source)
 	b.finish(func() {
 		for _, s := range scripts {
 			s.answer()
@@ -203,9 +237,28 @@ func (l *Limiter) pipeline(ctx context.Context, scripts []*script, command, scri
 	_, _ = pipe.Exec(ctx) // each command has its own error
 }
 
-func (s *script) missing() bool {
+// divide sends again, call by call, what Redis refused because it is in cluster
+// mode, though the client is not one of a cluster. It ran none of these.
+func (l *Limiter) divide(ctx context.Context, scripts []*script) []*script {
+	var kept, divided []*script
+	for _, s := range scripts {
+		if !s.refused("CROSSSLOT") {
+			kept = append(kept, s)
+			continue
+		}
+		l.bySlot.Store(true)
+		for i := range s.calls {
+			divided = append(divided, &script{calls: s.calls[i : i+1]})
+		}
+	}
+	l.pipeline(ctx, divided, "evalsha", l.hash)
+	return append(kept, divided...)
+}
+
+// refused reports whether Redis did not run s, with an error of this kind.
+func (s *script) refused(kind string) bool {
 	err := s.cmd.Err()
-	return err != nil && strings.HasPrefix(err.Error(), "NOSCRIPT")
+	return err != nil && strings.HasPrefix(err.Error(), kind+" ")
 }
 
 // answer gives each call its part of the answer.
@@ -268,9 +321,11 @@ const (
 	probeEvery = 100 * time.Millisecond
 )
 
+func (b *breaker) open() bool { return b.failures.Load() >= breakAfter }
+
 // try reports whether to ask at now.
 func (b *breaker) try(now time.Duration) bool {
-	if b.failures.Load() < breakAfter {
+	if !b.open() {
 		return true
 	}
 	next := b.next.Load()
@@ -284,7 +339,7 @@ func (b *breaker) succeeded() {
 }
 
 func (b *breaker) failed(now time.Duration) {
-	if b.failures.Load() >= breakAfter {
+	if b.open() {
 		return // stays open; a count that only grows would overflow
 	}
 	if b.failures.Add(1) == breakAfter {

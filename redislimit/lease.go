@@ -35,6 +35,9 @@ func (l *Limiter) takeLeased(ctx context.Context, n int, buckets []apikey.Bucket
 		}
 		sh.mu.Unlock()
 		if err := wait(ctx, end-now.mono, f); err != nil {
+			sh.mu.Lock()
+			f.waited -= n
+			sh.mu.Unlock()
 			return apikey.Decision{}, err
 		}
 	}
@@ -89,7 +92,7 @@ func wait(ctx context.Context, within time.Duration, f *flight) error {
 type asking struct {
 	*leased
 	question int     // its number; -1: n were in hand
-	lease    float64 // that they were in
+	from     float64 // the lease that they were in
 }
 
 // takeAhead takes n from each of the buckets: from hand where they are, and of
@@ -124,17 +127,18 @@ func (l *Limiter) takeAhead(ctx context.Context, sh *leaseShard, now moment, end
 			}
 			continue
 		}
-		if q := &questions[a.question]; err == nil {
-			l.receive(a.leased, q, reply, a.question, now)
-			d.add(buckets[i].Limit, reply.state(a.question, &buckets[i].Limit))
-		} else if q.ahead > 0 {
-			a.land(now.mono + dryTime)
+		q := &questions[a.question]
+		if err != nil {
+			l.failed(a.leased, q, err, now)
+			continue
 		}
+		l.receive(a.leased, q, reply, a.question, now)
+		d.add(buckets[i].Limit, reply.state(a.question, &buckets[i].Limit))
 	}
+	l.sweepLeases()
 	if err != nil {
 		return apikey.Decision{}, err
 	}
-	l.sweepLeases()
 	return d.Decision(), nil
 }
 
@@ -159,10 +163,10 @@ func (l *Limiter) question(e *leased, b *apikey.Bucket, now moment, hot bool) qu
 	if e.pending > 0 || e.flight != nil { // the lease is in use
 		return q
 	}
-	if e.id != 0 {
-		q.old, q.back = e.forfeit()
+	q.old = e.forfeit()
+	if e.limit != b.Limit {
+		e.limit, q.old.void = b.Limit, true
 	}
-	e.limit = b.Limit
 	if hot && now.mono >= e.dry {
 		q.ahead, q.id = l.cfg.Lease+e.waited, l.leases.newID()
 		e.flight = &flight{done: make(chan struct{})}
@@ -182,12 +186,20 @@ func (l *Limiter) receive(e *leased, q *question, r reply, i int, asked moment) 
 		e.dry = asked.mono + dryTime
 	}
 	if granted > 0 {
-		e.id, e.hand = q.id, granted
-		e.deadline = asked.add(l.cfg.LeaseTime * 4 / 5) // clocks that differ by a fifth
+		e.lease = lease{id: q.id, hand: granted, deadline: asked.add(l.cfg.LeaseTime * 4 / 5)} // clocks that differ by a fifth
 		e.used, e.granted = r.of(i, replyUsed), asked.mono
 	}
 	e.land(e.dry)
 	e.waited = max(0, e.waited-granted)
+}
+
+// failed ends the flight that Redis did not answer.
+func (l *Limiter) failed(e *leased, q *question, err error, asked moment) {
+	if q.ahead > 0 {
+		e.land(asked.mono + dryTime)
+		e.waited = 0 // who still waits will ask
+	}
+	e.keep(q, err, l.moment(), l.cfg.LeaseTime)
 }
 
 // land ends the flight.
@@ -202,7 +214,7 @@ func (e *leased) land(dry time.Duration) {
 // Where the lease has ended meanwhile, what is put back is lost with it.
 func (a *asking) settle(keep bool, n int) {
 	a.pending--
-	if !keep && a.id == a.lease {
+	if !keep && a.id == a.from {
 		a.hand += n
 	}
 }

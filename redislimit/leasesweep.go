@@ -16,7 +16,7 @@ func (l *Limiter) sweepLeases() {
 		return
 	}
 	time.AfterFunc(l.cfg.LeaseTime/8, func() {
-		_ = l.sweep(context.Background(), false) // what cannot be returned expires
+		_ = l.sweep(context.Background(), false) // what cannot be returned is tried again
 		t.sweeping.Store(false)
 		if t.len() > 0 { // also what came since
 			l.sweepLeases()
@@ -36,20 +36,24 @@ func (t *leaseTable) len() int {
 }
 
 // sweep gives back the leases that lie idle or end soon, or all, and forgets
-// idle buckets.
+// idle buckets. It waits for another sweep.
 func (l *Limiter) sweep(ctx context.Context, all bool) error {
-	var returns []question
+	if !l.leases.takeTurn(ctx) {
+		return errors.Join(ErrUnavailable, ctx.Err())
+	}
+	defer func() { <-l.leases.turn }()
+	s := sweeper{limiter: l, all: all, probed: map[*lane]bool{}}
 	for i := range l.leases.shards {
-		returns = l.leases.shards[i].sweep(returns, l.moment(), l.cfg.LeaseTime, all)
+		s.collect(&l.leases.shards[i], l.moment())
 	}
 	var mu sync.Mutex
 	var errs []error
 	var wg sync.WaitGroup
-	work := make(chan question)
-	for range min(len(returns), maxBatch) {
+	work := make(chan *returning)
+	for range min(len(s.returns), maxBatch) {
 		wg.Go(func() {
-			for q := range work {
-				if _, err := l.ask(ctx, 0, 0, []question{q}); err != nil {
+			for r := range work {
+				if err := l.giveBack(ctx, r); err != nil {
 					mu.Lock()
 					errs = append(errs, err)
 					mu.Unlock()
@@ -57,8 +61,8 @@ func (l *Limiter) sweep(ctx context.Context, all bool) error {
 			}
 		})
 	}
-	for _, q := range returns {
-		work <- q
+	for i := range s.returns {
+		work <- &s.returns[i]
 	}
 	close(work)
 	wg.Wait()
@@ -68,23 +72,84 @@ func (l *Limiter) sweep(ctx context.Context, all bool) error {
 	return nil
 }
 
-func (sh *leaseShard) sweep(returns []question, now moment, leaseTime time.Duration, all bool) []question {
+func (t *leaseTable) takeTurn(ctx context.Context) bool {
+	select {
+	case t.turn <- struct{}{}: // also where ctx has ended
+		return true
+	default:
+	}
+	select {
+	case t.turn <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// returning is a lease that goes back.
+type returning struct {
+	question
+	from  *leased
+	shard *leaseShard
+}
+
+// giveBack keeps what cannot be given back.
+func (l *Limiter) giveBack(ctx context.Context, r *returning) error {
+	_, err := l.ask(ctx, 0, 0, []question{r.question})
+	if err != nil {
+		r.shard.mu.Lock()
+		defer r.shard.mu.Unlock()
+		r.from.keep(&r.question, err, l.moment(), l.cfg.LeaseTime)
+	}
+	return err
+}
+
+// sweeper collects what a sweep gives back.
+type sweeper struct {
+	limiter *Limiter
+	all     bool
+	probed  map[*lane]bool // of those that fail
+	returns []returning
+}
+
+func (s *sweeper) collect(sh *leaseShard, now moment) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	leaseTime := s.limiter.cfg.LeaseTime
 	for who, e := range sh.buckets {
 		if e.pending > 0 || e.flight != nil {
 			continue
 		}
-		idle := now.mono - e.touched
-		ends := !now.add(leaseTime / 5).before(e.deadline)
-		if e.id != 0 && (all || ends || idle >= leaseTime/4) {
-			q := question{bucket: &apikey.Bucket{Scope: who.scope, ID: who.id, Owner: who.owner, Limit: e.limit}, key: e.key}
-			q.old, q.back = e.forfeit()
-			returns = append(returns, q)
+		if e.id != 0 && s.due(e, who.owner, now) {
+			b := &apikey.Bucket{Scope: who.scope, ID: who.id, Owner: who.owner, Limit: e.limit}
+			s.returns = append(s.returns, returning{question{bucket: b, key: e.key, old: e.forfeit()}, e, sh})
+			continue // it may come back
 		}
-		if e.id == 0 && idle >= leaseTime {
+		if e.over(now, leaseTime) {
+			e.lease = lease{}
+		}
+		if e.id == 0 && now.mono-e.touched >= leaseTime {
 			delete(sh.buckets, who)
 		}
 	}
-	return returns
+}
+
+// due reports whether e's lease is to go back now. While Redis fails, leases
+// stay in hand, but for one that is tried.
+func (s *sweeper) due(e *leased, owner string, now moment) bool {
+	leaseTime := s.limiter.cfg.LeaseTime
+	idle := e.void || now.mono-e.touched >= leaseTime/4
+	ends := !now.add(leaseTime / 5).before(e.deadline)
+	if s.all || !idle && !ends {
+		return s.all
+	}
+	lane, _ := s.limiter.lane(owner)
+	if !lane.breaker.open() {
+		return true
+	}
+	if !idle || s.probed[lane] {
+		return false
+	}
+	s.probed[lane] = true
+	return true
 }

@@ -1,6 +1,7 @@
 package redislimit
 
 import (
+	"errors"
 	"hash/maphash"
 	"math"
 	"math/rand/v2"
@@ -18,7 +19,8 @@ type leaseTable struct {
 	seed     maphash.Seed
 	shards   [leaseShards]leaseShard
 	ids      atomic.Uint64
-	sweeping atomic.Bool
+	sweeping atomic.Bool   // a sweep is due or under way
+	turn     chan struct{} // of capacity 1: who sweeps is in it
 }
 
 const leaseShards = 64
@@ -39,17 +41,23 @@ type leased struct {
 	limit apikey.Limit
 	key   string
 
-	id       float64 // of the lease; 0: none
-	hand     int     // its tokens that are not spent
-	deadline moment  // they may not be spent from then on
-	used     float64 // of the bucket when it was granted, in millionths, the lease included
-	granted  time.Duration
+	lease
+	used    float64 // of the bucket when it was granted, in millionths, the lease included
+	granted time.Duration
 
 	touched time.Duration // when it was last asked for
 	pending int           // calls that took from hand and do not know yet if they may keep it
 	flight  *flight       // not nil: a call is asking for tokens ahead
 	waited  int           // tokens that calls waited for while the last flight was out
 	dry     time.Duration // there was not enough to take ahead: not before then again
+}
+
+// lease is tokens that Redis has set aside for this node.
+type lease struct {
+	id       float64 // 0: there is none
+	hand     int     // tokens that are not spent
+	void     bool    // they may not be: Redis may have them back, or they are of another limit
+	deadline moment  // nor from then on
 }
 
 // flight is a call that asks for tokens ahead; others wait for it.
@@ -76,7 +84,7 @@ func (m moment) add(d time.Duration) moment { return moment{m.mono + d, m.wall +
 func (m moment) before(o moment) bool { return m.mono < o.mono && m.wall < o.wall }
 
 func newLeaseTable() *leaseTable {
-	t := &leaseTable{seed: maphash.MakeSeed()}
+	t := &leaseTable{seed: maphash.MakeSeed(), turn: make(chan struct{}, 1)}
 	t.ids.Store(rand.Uint64()) //nolint:gosec // numbers must differ between nodes; who guesses one can do nothing with it
 	for i := range t.shards {
 		t.shards[i].buckets = make(map[identity]*leased)
@@ -95,7 +103,7 @@ func identify(b *apikey.Bucket) identity { return identity{b.Owner, b.ID, b.Limi
 
 // has reports whether n tokens of limit are in hand at now.
 func (e *leased) has(n int, limit *apikey.Limit, now moment) bool {
-	return e.hand >= n && e.limit == *limit && now.before(e.deadline)
+	return e.hand >= n && !e.void && e.limit == *limit && now.before(e.deadline)
 }
 
 // state estimates how the bucket stands: as it was granted, with what flowed
@@ -113,8 +121,24 @@ func (e *leased) state(now time.Duration) state {
 const century = float64(100 * 365 * 24 * time.Hour)
 
 // forfeit takes the lease out of hand, so that it can be given back.
-func (e *leased) forfeit() (id float64, back int) {
-	id, back = e.id, e.hand
-	e.id, e.hand = 0, 0
-	return id, back
+func (e *leased) forfeit() lease {
+	old := e.lease
+	e.lease = lease{}
+	return old
+}
+
+// keep has the lease that q could not give back in hand again. If q was sent,
+// Redis may have the tokens and give them to others: they are not spent here,
+// but given back once more, which Redis does once.
+func (e *leased) keep(q *question, err error, now moment, leaseTime time.Duration) {
+	if q.old.id == 0 || e.id != 0 || e.flight != nil || q.old.over(now, leaseTime) {
+		return
+	}
+	e.lease = q.old
+	e.void = e.void || !errors.Is(err, errOpen) || e.limit != q.bucket.Limit
+}
+
+// over reports whether Redis has ended the lease, or is about to.
+func (le *lease) over(now moment, leaseTime time.Duration) bool {
+	return !now.before(le.deadline.add(leaseTime / 5))
 }

@@ -22,6 +22,7 @@ type Limiter struct {
 	lanes  []*lane   // one, or with a cluster one for each part of its slots
 	source string    // of the script
 	hash   string
+	bySlot atomic.Bool // Redis is in cluster mode: a script is for one slot
 	leases *leaseTable // nil: none
 	closed atomic.Bool
 	local  local
@@ -35,8 +36,10 @@ var (
 	ErrUnavailable = errors.New("redislimit: Redis cannot be asked")
 )
 
-// New returns a Limiter on client, which stays the caller's to close. A nil
-// cfg is the zero Config. It does not connect: a Redis that is not there yet
+// New returns a Limiter on client, a *redis.Client or a *redis.ClusterClient,
+// which stays the caller's to close. It refuses others: a *redis.Ring moves
+// names to another server when one is gone, where their buckets are full. A nil
+// cfg is the zero Config. New does not connect: a Redis that is not there yet
 // is one that fails, and is found when it comes.
 func New(client redis.UniversalClient, cfg *Config) (*Limiter, error) {
 	if client == nil {
@@ -49,10 +52,15 @@ func New(client redis.UniversalClient, cfg *Config) (*Limiter, error) {
 	if err := l.cfg.normalise(); err != nil {
 		return nil, err
 	}
-	lanes := clusterLanes
-	if single, ok := client.(*redis.Client); ok {
-		l.client = single.WithTimeout(l.cfg.Timeout)
-		lanes = 1
+	lanes := 1
+	switch c := client.(type) {
+	case *redis.Client:
+		l.client = c.WithTimeout(l.cfg.Timeout)
+	case *redis.ClusterClient:
+		lanes = clusterLanes
+		l.bySlot.Store(true)
+	default:
+		return nil, fmt.Errorf("redislimit: the client must be a *redis.Client or a *redis.ClusterClient, and is a %T", client)
 	}
 	for range lanes {
 		l.lanes = append(l.lanes, &lane{limiter: l})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,6 +50,11 @@ func TestNewRefuses(t *testing.T) {
 	}
 	if _, err := redislimit.New(nil, nil); err == nil {
 		t.Error("New took no client")
+	}
+	ring := redis.NewRing(&redis.RingOptions{})
+	t.Cleanup(func() { _ = ring.Close() })
+	if _, err := redislimit.New(ring, nil); err == nil || !strings.Contains(err.Error(), "*redis.Ring") {
+		t.Errorf("New with a Ring returned %v", err)
 	}
 }
 
