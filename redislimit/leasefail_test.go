@@ -21,7 +21,7 @@ func TestLeaseReturnIsRepeated(t *testing.T) {
 	t.Parallel()
 	for _, decided := range []bool{false, true} { // refused, or decided too late
 		s := startServer(t)
-		l := newLimiter(t, s.client(), &redislimit.Config{Lease: 10, LeaseTime: time.Minute, Timeout: 300 * time.Millisecond})
+		l := newLimiter(t, s.client(), &redislimit.Config{Lease: 10, LeaseTime: time.Minute, Timeout: time.Second})
 		l.HoldLeases()
 		list, asked := keyBucket("o", "k", day), keyBucket("o", "asked", day)
 		for range 2 {
