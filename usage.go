@@ -158,14 +158,12 @@ func (g *usage) spill(p *Principal, t *tally) {
 	if t.requests == 0 {
 		return
 	}
-	s := g.shard(p.KeyID())
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := s.entry(usageKey{p.KeyID(), p.secret, int64(t.hour)})
-	e.Requests += int64(t.requests)
-	if last := time.UnixMicro(t.last).UTC(); last.After(e.LastUsed) {
-		e.LastUsed = last
-	}
+	g.pend(p, t.hour, func(e *UsageEntry) {
+		e.Requests += int64(t.requests)
+		if last := time.UnixMicro(t.last).UTC(); last.After(e.LastUsed) {
+			e.LastUsed = last
+		}
+	})
 	*t = tally{}
 }
 
@@ -174,16 +172,22 @@ func (g *usage) spillRefusals(p *Principal, r *refusals) {
 	if r.limited == 0 && r.denied == 0 {
 		return
 	}
+	g.pend(p, r.hour, func(e *UsageEntry) {
+		e.Limited += int64(r.limited)
+		e.Denied += int64(r.denied)
+		if !r.last.At.Before(e.LastRefusal.At) {
+			e.LastRefusal = r.last
+		}
+	})
+	*r = refusals{}
+}
+
+// pend adds to what is pending of a secret and an hour.
+func (g *usage) pend(p *Principal, hour uint32, add func(e *UsageEntry)) {
 	s := g.shard(p.KeyID())
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.entry(usageKey{p.KeyID(), p.secret, int64(r.hour)})
-	e.Limited += int64(r.limited)
-	e.Denied += int64(r.denied)
-	if !r.last.At.Before(e.LastRefusal.At) {
-		e.LastRefusal = r.last
-	}
-	*r = refusals{}
+	add(s.entry(usageKey{p.KeyID(), p.secret, int64(hour)}))
 }
 
 // add counts what an imported key was used for before. It reports false after

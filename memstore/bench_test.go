@@ -126,7 +126,7 @@ func BenchmarkMemory(b *testing.B) {
 		c, inMap := cost(b, 1_000_000), costInMap(b, 1_000_000)
 		b.ReportMetric(c.perKey, "B/key")
 		b.ReportMetric(c.record, "record-B/key")
-		b.ReportMetric(c.scan/1e6, "scan-bytes/key")
+		b.ReportMetric(c.scan, "scan-B/key")
 		b.ReportMetric(float64(c.gc.Milliseconds()), "gc-cpu-ms")
 		b.ReportMetric(float64(c.gc)/float64(inMap.gc), "gc-of-map's")
 	}
